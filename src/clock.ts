@@ -1,0 +1,26 @@
+/** The ports for time. Everything that asks for the time or waits for it asks one of these. */
+import type { Millis } from "./types.ts";
+
+/** The wall clock, milliseconds since 1970. May jump. */
+export interface WallClock {
+  now(): Millis;
+}
+
+/** Calls back later. */
+export interface Timers {
+  /**
+   * Calls `callback` once, not before `delayMs` have passed. The timer does not keep the process alive.
+   * @returns cancels the call; does nothing afterwards or twice
+   */
+  after(delayMs: number, callback: () => void): () => void;
+}
+
+export const systemClock: WallClock = { now: () => Date.now() };
+
+export const systemTimers: Timers = {
+  after(delayMs, callback) {
+    const timer = setTimeout(callback, delayMs);
+    timer.unref();
+    return () => clearTimeout(timer);
+  },
+};

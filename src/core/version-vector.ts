@@ -1,0 +1,57 @@
+import type { Origin, Seq } from "../types.ts";
+
+/** Pairs of a vector, as they travel. */
+export type VectorPairs = readonly (readonly [Origin, Seq])[];
+
+/**
+ * A map from origin to the highest sequence number up to which everything of that origin is had.
+ * An origin that is not in it counts as 0: nothing.
+ */
+export class VersionVector {
+  readonly #seqs = new Map<Origin, Seq>();
+
+  constructor(pairs: Iterable<readonly [Origin, Seq]> = []) {
+    for (const [origin, seq] of pairs) this.raise(origin, seq);
+  }
+
+  get size(): number {
+    return this.#seqs.size;
+  }
+
+  get(origin: Origin): Seq {
+    return this.#seqs.get(origin) ?? 0;
+  }
+
+  /** Whether write number `seq` of `origin` is included. */
+  covers(origin: Origin, seq: Seq): boolean {
+    return seq <= this.get(origin);
+  }
+
+  /** Whether everything in `other` is included. */
+  dominates(other: VersionVector): boolean {
+    for (const [origin, seq] of other.#seqs) if (!this.covers(origin, seq)) return false;
+    return true;
+  }
+
+  /** Raises one component; a lower `seq` changes nothing. Returns whether it moved. */
+  raise(origin: Origin, seq: Seq): boolean {
+    if (seq <= this.get(origin)) return false;
+    this.#seqs.set(origin, seq);
+    return true;
+  }
+
+  clone(): VersionVector {
+    return new VersionVector(this.#seqs);
+  }
+
+  /** The components that are above those of `base`. */
+  above(base: VersionVector): [Origin, Seq][] {
+    const pairs: [Origin, Seq][] = [];
+    for (const [origin, seq] of this.#seqs) if (!base.covers(origin, seq)) pairs.push([origin, seq]);
+    return pairs;
+  }
+
+  [Symbol.iterator](): IterableIterator<[Origin, Seq]> {
+    return this.#seqs.entries();
+  }
+}

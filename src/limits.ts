@@ -1,0 +1,42 @@
+/** Every bound in one place. Options of `openReplica` override those that have a name there. */
+
+export const KEY_BYTES_MAX = 1024;
+export const VALUE_BYTES_MAX = 1024 * 1024;
+/** Operations in one batch. */
+export const BATCH_ENTRIES_MAX = 10_000;
+/** Encoded keys and values of one batch, bytes: stays below FRAME_BYTES_MAX, since a batch travels whole. */
+export const BATCH_BYTES_MAX = 8 * 1024 * 1024;
+export const KEYS_MAX = 16_000_000;
+/** Encoded keys and values of the whole store, bytes. */
+export const STORE_BYTES_MAX = 8 * 1024 * 1024 * 1024;
+
+/** How far ahead of our wall clock a stamp from a peer may be. */
+export const DRIFT_MS_MAX = 60_000;
+
+/** One frame between peers, bytes: a batch of BATCH_BYTES_MAX and its overhead. */
+export const FRAME_BYTES_MAX = 16 * 1024 * 1024;
+/** A page of catch-up is closed once it has this many bytes. */
+export const PAGE_BYTES = 256 * 1024;
+export const PAGE_ENTRIES_MAX = 4096;
+/** Bytes sent on a session and not yet acknowledged; above it the session falls back to catch-up. */
+export const WINDOW_BYTES = 4 * 1024 * 1024;
+/** What a receiver stages before it applies a transfer in parts. */
+export const STAGED_BYTES_MAX = 8 * 1024 * 1024;
+export const STAGED_ENTRIES_MAX = 10_000;
+/** Refused entries kept per session for another try. */
+export const QUARANTINE_ENTRIES_MAX = 1000;
+/** Origins known to one replica: a bound on what a version vector can cost. */
+export const ORIGINS_MAX = 65_535;
+export const PEERS_MAX = 1024;
+
+/** One record of the log, bytes: everything that one group commit takes. */
+export const RECORD_BYTES_MAX = 32 * 1024 * 1024;
+/** Sequence numbers and clock milliseconds that a lease takes ahead of use. */
+export const LEASE_SEQS = 65_536;
+export const LEASE_MS = 10_000;
+
+/**
+ * Keys that begin with this byte are the store's own (member records) and never show in user reads.
+ * The byte occurs nowhere in UTF-8, so no user key can collide, and it sorts behind all of them.
+ */
+export const RESERVED_PREFIX_BYTE = 0xff;
