@@ -33,10 +33,15 @@ export const PEERS_MAX = 1024;
 export const RECORD_BYTES_MAX = 32 * 1024 * 1024;
 /** Sequence numbers and clock milliseconds that a lease takes ahead of use. */
 export const LEASE_SEQS = 65_536;
-export const LEASE_MS = 10_000;
+export const LEASE_MS = 1000;
 
 /**
  * Keys that begin with this byte are the store's own (member records) and never show in user reads.
  * The byte occurs nowhere in UTF-8, so no user key can collide, and it sorts behind all of them.
  */
 export const RESERVED_PREFIX_BYTE = 0xff;
+
+/** Whether a key is the store's own, see RESERVED_PREFIX_BYTE. */
+export function isReserved(key: Uint8Array): boolean {
+  return key[0] === RESERVED_PREFIX_BYTE;
+}

@@ -58,11 +58,11 @@ export function makeOrigin(nodeId: NodeId, epoch: Epoch): Origin {
 }
 
 export function nodeIdOf(origin: Origin): NodeId {
-  return origin.slice(0, -EPOCH_DIGITS - 1) as string as NodeId;
+  return origin.slice(0, -EPOCH_DIGITS - 1) as NodeId;
 }
 
 export function epochOf(origin: Origin): Epoch {
-  return origin.slice(-EPOCH_DIGITS) as string as Epoch;
+  return origin.slice(-EPOCH_DIGITS) as Epoch;
 }
 
 const NODE_ID_BYTES_MAX = 64;

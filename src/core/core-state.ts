@@ -1,0 +1,175 @@
+/**
+ * The replicated state of one store: the entries, what is covered of every origin, what every peer has
+ * acknowledged, and what may be issued next. `execute` is its only mutator (`load` fills it from a
+ * snapshot before it is used).
+ */
+import { assert, unreachable } from "../invariant.ts";
+import { makeOrigin, nodeIdOf, type Entry, type Lsn, type NodeId, type Origin, type Seq, type Stamp } from "../types.ts";
+import { compareOrders } from "./lww.ts";
+import type { StateOp } from "./ops.ts";
+import { EntryTable, NO_SLOT } from "./table.ts";
+import { VersionVector } from "./version-vector.ts";
+
+/** What a replica may issue: sequence numbers below `seq`, stamps up to `stamp`. */
+export interface Lease {
+  readonly seq: Seq;
+  readonly stamp: Stamp;
+}
+
+export class CoreState {
+  readonly table = new EntryTable();
+  /** Invariant I2: whatever this covers is dominated by what `table` holds, or was collected. */
+  readonly covered = new VersionVector();
+  /** What each peer told us that it covers durably, as of its last visit. */
+  readonly acked = new Map<NodeId, VersionVector>();
+  #origin: Origin;
+  #lsn: Lsn = 0;
+  #lease: Lease = { seq: 1, stamp: 0 };
+  #violations = 0;
+
+  constructor(origin: Origin) {
+    this.#origin = origin;
+  }
+
+  /** Under which we author writes. */
+  get origin(): Origin {
+    return this.#origin;
+  }
+
+  /** How many sets were executed since the store was made: the end of the change log. */
+  get lsn(): Lsn {
+    return this.#lsn;
+  }
+
+  get lease(): Lease {
+    return this.#lease;
+  }
+
+  /** The next sequence number to issue. Never used before: coverage of our own origin is what we have issued. */
+  get nextSeq(): Seq {
+    return this.covered.get(this.#origin) + 1;
+  }
+
+  /** How many times one (origin, seq) came with two contents. More than 0 says that some replica is broken. */
+  get violations(): number {
+    return this.#violations;
+  }
+
+  /**
+   * Executes one op. Safe to repeat: a set is compared again, the others only ever raise.
+   * Our own sets raise our own coverage, since nobody else authors under our origin.
+   */
+  execute(op: StateOp): void {
+    switch (op.type) {
+      case "set":
+        this.#set(op.entry);
+        return;
+      case "cover":
+        this.covered.raise(op.origin, op.seq);
+        return;
+      case "ack":
+        this.#ackedBy(op.peer).raise(op.origin, op.seq);
+        return;
+      case "lease":
+        this.#lease = { seq: Math.max(this.#lease.seq, op.seq), stamp: Math.max(this.#lease.stamp, op.stamp) };
+        return;
+      case "expire":
+        this.#expire(op.key, op.origin, op.seq);
+        return;
+      case "rotate":
+        this.#origin = makeOrigin(nodeIdOf(this.#origin), op.epoch);
+        this.#lease = { seq: 1, stamp: this.#lease.stamp };
+        return;
+      default:
+        unreachable(op);
+    }
+  }
+
+  /**
+   * Executes a record of the log.
+   * @param lsn  the lsn before the record; sets at or below our own lsn are in the snapshot and left out
+   */
+  replay(ops: readonly StateOp[], lsn: Lsn): void {
+    let at = lsn;
+    for (const op of ops) {
+      if (op.type !== "set") {
+        this.execute(op);
+        continue;
+      }
+      at += 1;
+      if (at <= this.#lsn) continue;
+      // A gap is what a fuzzy snapshot leaves where it was cut; numbering goes on as it was.
+      this.#lsn = at - 1;
+      this.execute(op);
+    }
+  }
+
+  /** Takes an entry of a snapshot at its old place in the change log. Entries come in ascending `lsn`. */
+  load(entry: Entry, lsn: Lsn): void {
+    assert(lsn > this.#lsn, "entries of a snapshot ascend");
+    this.#lsn = lsn;
+    this.table.set(entry, lsn);
+  }
+
+  /** Ends loading: the snapshot was cut at `lsn`, under `origin`. */
+  loaded(lsn: Lsn, origin: Origin): void {
+    assert(lsn >= this.#lsn, "a snapshot holds nothing behind its cut");
+    this.#lsn = lsn;
+    this.#origin = origin;
+  }
+
+  #set(entry: Entry): void {
+    this.#lsn += 1;
+    if (entry.origin === this.#origin) this.covered.raise(entry.origin, entry.seq);
+    const slot = this.table.find(entry.key);
+    if (slot !== NO_SLOT) {
+      const held = this.table.entryAt(slot);
+      const order = compareOrders(entry, held);
+      if (order < 0 || (order === 0 && !this.#replacesTwin(entry, held))) return;
+    }
+    this.table.set(entry, this.#lsn);
+  }
+
+  /**
+   * Two contents under one order. If one is the expired form of the other, expiry wins: it is where
+   * both will end. Anything else is a violation, settled by content so that all replicas agree.
+   */
+  #replacesTwin(entry: Entry, held: Entry): boolean {
+    const order = compareContents(entry, held);
+    if (order === 0) return false;
+    if (entry.expiresAt === held.expiresAt && entry.expiresAt > 0) {
+      if (entry.value === null) return true;
+      if (held.value === null) return false;
+    }
+    this.#violations += 1;
+    return order > 0;
+  }
+
+  #expire(key: Uint8Array, origin: Origin, seq: Seq): void {
+    const slot = this.table.find(key);
+    if (slot === NO_SLOT) return;
+    const held = this.table.entryAt(slot);
+    if (held.origin !== origin || held.seq !== seq || held.value === null) return;
+    // The entry keeps its place in the change log: peers expire it by themselves, nothing is to be sent.
+    this.table.expire(slot);
+  }
+
+  #ackedBy(peer: NodeId): VersionVector {
+    let vector = this.acked.get(peer);
+    if (vector === undefined) {
+      vector = new VersionVector();
+      this.acked.set(peer, vector);
+    }
+    return vector;
+  }
+}
+
+/** Tombstones first, then by bytes, then by expiry. */
+function compareContents(a: Entry, b: Entry): number {
+  if (a.value === null || b.value === null) {
+    if (a.value !== b.value) return a.value === null ? -1 : 1;
+    return a.expiresAt - b.expiresAt;
+  }
+  return Buffer.compare(a.value, b.value) || a.expiresAt - b.expiresAt;
+}
+
