@@ -45,3 +45,13 @@ export const RESERVED_PREFIX_BYTE = 0xff;
 export function isReserved(key: Uint8Array): boolean {
   return key[0] === RESERVED_PREFIX_BYTE;
 }
+
+/** Writes that wait, per peer, for their author to deliver them; one more is sent at once. */
+export const RELAY_WAITS_MAX = 10_000;
+/** Bytes of refused entries kept per session for another try. */
+export const QUARANTINE_BYTES_MAX = 4 * 1024 * 1024;
+/** What one group commit takes, keys and values, bytes, unless a single batch is larger. */
+export const READY_BYTES_MAX = 8 * 1024 * 1024;
+
+/** Into how many parts the digest divides the keys. All replicas must agree on it. A power of two. */
+export const DIGEST_BUCKETS = 2048;
