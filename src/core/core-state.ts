@@ -7,7 +7,7 @@ import { assert, unreachable } from "../invariant.ts";
 import { makeOrigin, nodeIdOf, type Entry, type Lsn, type NodeId, type Origin, type Seq, type Stamp } from "../types.ts";
 import { compareOrders } from "./lww.ts";
 import type { StateOp } from "./ops.ts";
-import { EntryTable, NO_SLOT } from "./table.ts";
+import { EntryTable, NO_SLOT, type Slot } from "./table.ts";
 import { VersionVector } from "./version-vector.ts";
 
 /** What a replica may issue: sequence numbers below `seq`, stamps up to `stamp`. */
@@ -25,6 +25,7 @@ export class CoreState {
   #origin: Origin;
   #lsn: Lsn = 0;
   #lease: Lease = { seq: 1, stamp: 0 };
+  #highestStamp: Stamp = 0;
   #violations = 0;
 
   constructor(origin: Origin) {
@@ -50,9 +51,31 @@ export class CoreState {
     return this.covered.get(this.#origin) + 1;
   }
 
+  /** The highest stamp of any entry that ever entered. */
+  get highestStamp(): Stamp {
+    return this.#highestStamp;
+  }
+
   /** How many times one (origin, seq) came with two contents. More than 0 says that some replica is broken. */
   get violations(): number {
     return this.#violations;
+  }
+
+  /** Whether a set of `entry` would change what its key holds. */
+  isWinner(entry: Entry): boolean {
+    const slot = this.table.find(entry.key);
+    if (slot === NO_SLOT) return true;
+    const stamp = this.table.stampAt(slot);
+    if (entry.stamp !== stamp) return entry.stamp > stamp;
+    const held = this.table.entryAt(slot);
+    const order = compareOrders(entry, held);
+    return order > 0 || (order === 0 && twinWins(entry, held));
+  }
+
+  /** An entry, as a copy that stays valid. */
+  entryAt(slot: Slot): Entry {
+    const entry = this.table.entryAt(slot);
+    return { ...entry, key: entry.key.slice(), value: entry.value?.slice() ?? null };
   }
 
   /**
@@ -108,6 +131,7 @@ export class CoreState {
   load(entry: Entry, lsn: Lsn): void {
     assert(lsn > this.#lsn, "entries of a snapshot ascend");
     this.#lsn = lsn;
+    if (entry.stamp > this.#highestStamp) this.#highestStamp = entry.stamp;
     this.table.set(entry, lsn);
   }
 
@@ -120,29 +144,16 @@ export class CoreState {
 
   #set(entry: Entry): void {
     this.#lsn += 1;
+    if (entry.stamp > this.#highestStamp) this.#highestStamp = entry.stamp;
     if (entry.origin === this.#origin) this.covered.raise(entry.origin, entry.seq);
     const slot = this.table.find(entry.key);
-    if (slot !== NO_SLOT) {
+    if (slot !== NO_SLOT && entry.stamp <= this.table.stampAt(slot)) {
       const held = this.table.entryAt(slot);
       const order = compareOrders(entry, held);
-      if (order < 0 || (order === 0 && !this.#replacesTwin(entry, held))) return;
+      if (order === 0 && !isExpiryOf(entry, held) && compareContents(entry, held) !== 0) this.#violations += 1;
+      if (order < 0 || (order === 0 && !twinWins(entry, held))) return;
     }
     this.table.set(entry, this.#lsn);
-  }
-
-  /**
-   * Two contents under one order. If one is the expired form of the other, expiry wins: it is where
-   * both will end. Anything else is a violation, settled by content so that all replicas agree.
-   */
-  #replacesTwin(entry: Entry, held: Entry): boolean {
-    const order = compareContents(entry, held);
-    if (order === 0) return false;
-    if (entry.expiresAt === held.expiresAt && entry.expiresAt > 0) {
-      if (entry.value === null) return true;
-      if (held.value === null) return false;
-    }
-    this.#violations += 1;
-    return order > 0;
   }
 
   #expire(key: Uint8Array, origin: Origin, seq: Seq): void {
@@ -162,6 +173,20 @@ export class CoreState {
     }
     return vector;
   }
+}
+
+/**
+ * Which of two contents under one order is kept. If one is the expired form of the other, the expired
+ * one: it is where both end. Anything else is a violation, settled by content so that all agree.
+ */
+function twinWins(entry: Entry, held: Entry): boolean {
+  if (isExpiryOf(entry, held)) return entry.value === null;
+  return compareContents(entry, held) > 0;
+}
+
+/** Whether two versions of one order differ only in that one of them has expired. */
+function isExpiryOf(a: Entry, b: Entry): boolean {
+  return a.expiresAt > 0 && a.expiresAt === b.expiresAt && (a.value === null) !== (b.value === null);
 }
 
 /** Tombstones first, then by bytes, then by expiry. */

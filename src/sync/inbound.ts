@@ -1,0 +1,120 @@
+/**
+ * The peer's direction of a session: what it has sent and what of its claims we may adopt.
+ * Stages a transfer until it is whole, keeps aside what was refused, and holds back claims as long as
+ * anything refused is neither accepted nor superseded.
+ */
+import { beats } from "../core/lww.ts";
+import { VersionVector, type VectorPairs } from "../core/version-vector.ts";
+import { QUARANTINE_BYTES_MAX, QUARANTINE_ENTRIES_MAX, STAGED_BYTES_MAX, STAGED_ENTRIES_MAX } from "../limits.ts";
+import type { Entry, Origin, Seq } from "../types.ts";
+import type { Page } from "./messages.ts";
+import { bytesToText } from "./text.ts";
+
+/** Entries to apply in one step, and whether the transfer they belong to is complete with them. */
+export interface Transfer {
+  readonly entries: readonly Entry[];
+  readonly complete: boolean;
+}
+
+export class Inbound {
+  #staged: Entry[] = [];
+  #stagedBytes = 0;
+  /** Refused entries by key, the newest of each key. */
+  readonly #refused = new Map<string, Entry>();
+  #refusedBytes = 0;
+  #refusedTooMany = false;
+  #marks = new VersionVector();
+  #runFrom: Seq = 0;
+  #runTo: Seq = 0;
+  #live = false;
+
+  /** Whether the peer has said that it sent everything it had. */
+  get live(): boolean {
+    return this.#live;
+  }
+
+  /** Refused entries waiting for another try. */
+  get refused(): IterableIterator<Entry> {
+    return this.#refused.values();
+  }
+
+  get refusedCount(): number {
+    return this.#refused.size;
+  }
+
+  /** Takes a page; returns what is now to be applied, or `undefined` while more is to come. */
+  stage(page: Page): Transfer | undefined {
+    for (const entry of page.entries) {
+      this.#staged.push(entry);
+      this.#stagedBytes += entryBytes(entry);
+    }
+    if (page.mark !== null) {
+      this.#live = true;
+      for (const [origin, seq] of page.mark) this.#marks.raise(origin, seq);
+    }
+    if (page.runTo > 0) {
+      if (page.runFrom !== this.#runTo || this.#runTo === 0) this.#runFrom = page.runFrom;
+      this.#runTo = page.runTo;
+    }
+    const tooMuch = this.#stagedBytes > STAGED_BYTES_MAX || this.#staged.length > STAGED_ENTRIES_MAX;
+    if (!page.last && !tooMuch) return undefined;
+    const entries = this.#staged;
+    this.#staged = [];
+    this.#stagedBytes = 0;
+    return { entries, complete: page.last };
+  }
+
+  /** Whether a transfer has begun and not ended. */
+  get isStaging(): boolean {
+    return this.#staged.length > 0;
+  }
+
+  /** Keeps a refused entry for another try, in place of an older one of its key. */
+  refuse(entry: Entry): void {
+    this.#drop(entry);
+    const bytes = entryBytes(entry);
+    if (this.#refused.size >= QUARANTINE_ENTRIES_MAX || this.#refusedBytes + bytes > QUARANTINE_BYTES_MAX) {
+      // What is not kept cannot be tried again: only a new session, which sends it again, can adopt claims.
+      this.#refusedTooMany = true;
+      return;
+    }
+    const present = this.#refused.get(bytesToText(entry.key));
+    if (present !== undefined) return;
+    this.#refused.set(bytesToText(entry.key), entry);
+    this.#refusedBytes += bytes;
+  }
+
+  /** The key now holds `entry`: a refusal that it dominates does not matter any more. */
+  accept(entry: Entry): void {
+    if (this.#refused.size > 0) this.#drop(entry);
+  }
+
+  #drop(dominator: Entry): void {
+    const name = bytesToText(dominator.key);
+    const present = this.#refused.get(name);
+    if (present === undefined || beats(present, dominator)) return;
+    this.#refused.delete(name);
+    this.#refusedBytes -= entryBytes(present);
+  }
+
+  /**
+   * Takes the claims that may be adopted now.
+   *
+   * @param peer  the origin whose own run the peer may claim
+   * @param covered  our coverage: a run is adopted only where it continues it
+   */
+  takeClaims(peer: Origin, covered: VersionVector): VectorPairs {
+    if (this.#refused.size > 0 || this.#refusedTooMany) return [];
+    const claims = [...this.#marks];
+    const reached = Math.max(covered.get(peer), this.#marks.get(peer));
+    if (this.#runTo > 0 && this.#runFrom <= reached) claims.push([peer, this.#runTo]);
+    this.#marks = new VersionVector();
+    this.#runFrom = 0;
+    this.#runTo = 0;
+    return claims;
+  }
+}
+
+function entryBytes(entry: Entry): number {
+  return entry.key.length + (entry.value?.length ?? 0);
+}

@@ -1,0 +1,293 @@
+/**
+ * Our direction of a session: what a peer still has to get from us, and what we may claim to have
+ * sent. PROTOCOL.md, "Catch-up", "Live", "Marks" and "Relay", says why this is sound.
+ *
+ * Memory is O(origins) and a bounded number of waiting writes, whatever the peer does: pages are made
+ * from the change log (catch-up) or handed through as they commit (live), never queued.
+ */
+import type { CoreState } from "../core/core-state.ts";
+import { NO_SLOT } from "../core/table.ts";
+import { VersionVector, type VectorPairs } from "../core/version-vector.ts";
+import { PAGE_BYTES, PAGE_ENTRIES_MAX, RELAY_WAITS_MAX, WINDOW_BYTES } from "../limits.ts";
+import { nodeIdOf, type Entry, type Lsn, type NodeId, type Origin } from "../types.ts";
+import type { Ready, SessionId } from "./committed.ts";
+import type { Page } from "./messages.ts";
+import { WaitingList, type WaitingWrite } from "./waiting.ts";
+
+/** What is durable here: the part of the state that may leave the replica. */
+export interface Durable {
+  readonly lsn: Lsn;
+  readonly coverage: VersionVector;
+}
+
+/** A moment that may be claimed once nothing at or before it waits. */
+interface Cut {
+  readonly lsn: Lsn;
+  readonly pairs: VectorPairs;
+  /** Claims everything that we cover, not only what is new: ends a catch-up. */
+  readonly whole: boolean;
+}
+
+const NO_AUTHORS: ReadonlySet<NodeId> = new Set();
+/** Ticks that a write waits for its author to deliver it. */
+const RELAY_WAIT_TICKS = 6;
+/** Beyond this many cuts the newest ones are joined. */
+const CUTS_MAX = 512;
+/** What a page costs besides keys and values, per entry: a bound, for the window only. */
+const ENTRY_OVERHEAD_BYTES = 40;
+
+export class Outbound {
+  readonly #state: CoreState;
+  readonly #session: SessionId;
+  readonly #peer: Origin;
+  /** Sends a page and returns its frame number. */
+  readonly #send: (page: Page) => number;
+  readonly #waiting = new WaitingList();
+  /** What the peer covers durably. */
+  readonly #acked: VersionVector;
+  /** What we have claimed in this session. */
+  readonly #claimed: VersionVector;
+  #authors = NO_AUTHORS;
+  #phase: "catching-up" | "live" = "catching-up";
+  /** Catch-up: everything up to here was sent, is covered by the peer, or waits. */
+  #cursor: Lsn = 0;
+  #cuts: Cut[] = [];
+  /** Live, but the cut that ends the catch-up is still to come: once this lsn is durable. */
+  #cutFrom: Lsn | undefined;
+  /** Every own write behind what is claimed of our origin was sent as it was written. */
+  #runUnbroken = false;
+  /** Frame number and bytes of pages the peer has not acknowledged. */
+  #inFlight: { frame: number; bytes: number }[] = [];
+  #inFlightBytes = 0;
+
+  constructor(
+    state: CoreState,
+    session: SessionId,
+    peer: Origin,
+    covered: VectorPairs,
+    send: (page: Page) => number,
+  ) {
+    this.#state = state;
+    this.#session = session;
+    this.#peer = peer;
+    this.#acked = new VersionVector(covered);
+    this.#claimed = new VersionVector(covered);
+    this.#send = send;
+  }
+
+  get phase(): "catching-up" | "live" {
+    return this.#phase;
+  }
+
+  /** What the peer told us that it covers. */
+  get acked(): VersionVector {
+    return this.#acked;
+  }
+
+  get inFlightBytes(): number {
+    return this.#inFlightBytes;
+  }
+
+  /** The peer's direct connections: it gets their writes from them. Those that it lost are sent at once. */
+  connectedTo(authors: ReadonlySet<NodeId>, tick: number, durable: Durable): void {
+    this.#authors = authors;
+    this.tick(tick, durable);
+  }
+
+  /** The peer covers `pairs` and has dealt with our frames up to `frames`. */
+  acknowledged(pairs: VectorPairs, frames: number, durable: Durable): void {
+    for (const [origin, seq] of pairs) this.#acked.raise(origin, seq);
+    while (this.#inFlight.length > 0 && this.#inFlight[0]!.frame <= frames) {
+      this.#inFlightBytes -= this.#inFlight.shift()!.bytes;
+    }
+    this.#waiting.dropCovered(this.#acked);
+    this.pump(durable);
+    this.#claimReleased();
+  }
+
+  /** Sends what has waited long enough for its author. */
+  tick(tick: number, durable: Durable): void {
+    if (this.#waiting.size === 0) return;
+    const entries: Entry[] = [];
+    this.#waiting.dropCovered(this.#acked);
+    this.#waiting.endWaits(tick, this.#authors, (write) => this.#takeCurrent(write, durable, entries));
+    // In the midst of a catch-up they become part of its transfer, which does not end here.
+    if (entries.length > 0) this.#sendPages(entries, null, 0, 0, this.#phase === "live");
+    this.#claimReleased();
+  }
+
+  /** Catch-up: sends pages from the change log until the window is full or the end is reached. */
+  pump(durable: Durable): void {
+    while (this.#phase === "catching-up" && this.#inFlightBytes < WINDOW_BYTES) {
+      const entries: Entry[] = [];
+      const atEnd = this.#collect(entries, durable);
+      if (!atEnd) {
+        this.#sendPage({ type: "page", entries, last: false, runFrom: 0, runTo: 0, mark: null });
+        continue;
+      }
+      this.#goLive(entries, durable);
+    }
+  }
+
+  /** Live: passes on what has just become durable. `durable` includes it. */
+  forward(ready: Ready, durable: Durable, tick: number): void {
+    if (this.#phase !== "live") return this.pump(durable);
+    if (this.#inFlightBytes >= WINDOW_BYTES) {
+      this.#fallBack(ready.lsn);
+      return;
+    }
+    const own = this.#state.origin;
+    const runFrom = this.#claimed.get(own);
+    const entries: Entry[] = [];
+    let bytes = 0;
+    for (const batch of ready.batches) {
+      if (batch.via === this.#session) continue;
+      // Between batches a transfer may end, so that no batch is staged for another one's sake.
+      if (bytes > PAGE_BYTES) {
+        this.#sendPages(entries.splice(0), null, 0, 0);
+        bytes = 0;
+      }
+      for (const entry of batch.entries) {
+        if (!this.#isForPeer(entry, ready.lsn + 1, tick)) continue;
+        entries.push(entry);
+        bytes += entryBytes(entry);
+      }
+    }
+    this.#cutAt(ready, durable);
+    const mark = this.#takeReleased();
+    const runTo = this.#runUnbroken ? durable.coverage.get(own) : 0;
+    const needsRun = runTo > this.#claimed.get(own);
+    if (needsRun) this.#claimed.raise(own, runTo);
+    if (entries.length > 0 || mark !== null || needsRun) {
+      this.#sendPages(entries, mark, needsRun ? runFrom : 0, needsRun ? runTo : 0);
+    }
+  }
+
+  /** Whether an entry has to be sent now; one that its author will probably deliver is put to wait. */
+  #isForPeer(entry: Entry, lsn: Lsn, tick: number): boolean {
+    if (entry.origin === this.#peer || this.#acked.covers(entry.origin, entry.seq)) return false;
+    if (entry.origin === this.#state.origin) return true;
+    if (!this.#authors.has(nodeIdOf(entry.origin)) || this.#waiting.size >= RELAY_WAITS_MAX) return true;
+    const { key, origin, seq } = entry;
+    this.#waiting.add({ key, lsn, dueTick: tick + RELAY_WAIT_TICKS, origin, seq });
+    return false;
+  }
+
+  /** Whether the wait is over; adds the version of the key that is to be sent instead, if any. */
+  #takeCurrent(write: WaitingWrite, durable: Durable, entries: Entry[]): boolean {
+    const slot = this.#state.table.find(write.key);
+    if (slot === NO_SLOT || this.#acked.covers(write.origin, write.seq)) return true;
+    // Not durable yet: when it is, it is forwarded or waits in its turn.
+    if (this.#state.table.lsnAt(slot) > durable.lsn) return false;
+    const entry = this.#state.entryAt(slot);
+    if (entry.origin !== this.#peer && !this.#acked.covers(entry.origin, entry.seq)) entries.push(entry);
+    return true;
+  }
+
+  /** Fills `entries` with a page of the change log; returns whether the durable end was reached. */
+  #collect(entries: Entry[], durable: Durable): boolean {
+    const { table } = this.#state;
+    let bytes = 0;
+    while (bytes < PAGE_BYTES && entries.length < PAGE_ENTRIES_MAX) {
+      const slot = table.nextChange(this.#cursor, this.#acked);
+      if (slot === NO_SLOT || table.lsnAt(slot) > durable.lsn) return true;
+      this.#cursor = table.lsnAt(slot);
+      const entry = this.#state.entryAt(slot);
+      bytes += entryBytes(entry);
+      entries.push(entry);
+    }
+    return false;
+  }
+
+  /**
+   * The walk has reached the durable end. Keys that were overwritten before the walk came to them, by
+   * versions that are not durable yet, are missing from it: they are forwarded live when they are, and
+   * only then may the whole be claimed.
+   */
+  #goLive(entries: readonly Entry[], durable: Durable): void {
+    this.#phase = "live";
+    this.#runUnbroken = false;
+    this.#cuts = [];
+    this.#cutFrom = this.#state.lsn;
+    if (durable.lsn >= this.#cutFrom) this.#cutWhole(durable);
+    const mark = this.#takeReleased();
+    if (entries.length > 0 || mark !== null) this.#sendPages(entries, mark, 0, 0);
+  }
+
+  #fallBack(cursor: Lsn): void {
+    this.#phase = "catching-up";
+    this.#cursor = cursor;
+    this.#runUnbroken = false;
+    this.#cuts = [];
+    this.#cutFrom = undefined;
+  }
+
+  #cutAt(ready: Ready, durable: Durable): void {
+    if (this.#cutFrom !== undefined) {
+      if (durable.lsn >= this.#cutFrom) this.#cutWhole(durable);
+      return;
+    }
+    if (ready.coverage.length === 0) return;
+    const newest = this.#cuts.at(-1);
+    if (newest !== undefined && this.#cuts.length >= CUTS_MAX) {
+      this.#cuts[this.#cuts.length - 1] = { ...newest, lsn: durable.lsn, pairs: [...newest.pairs, ...ready.coverage] };
+    } else {
+      this.#cuts.push({ lsn: durable.lsn, pairs: ready.coverage, whole: false });
+    }
+  }
+
+  #cutWhole(durable: Durable): void {
+    this.#cuts = [{ lsn: durable.lsn, pairs: durable.coverage.above(this.#claimed), whole: true }];
+    this.#cutFrom = undefined;
+  }
+
+  /** What may be claimed now and was not yet; `null` if nothing. The cut that ends a catch-up is claimed even if empty. */
+  #takeReleased(): VectorPairs | null {
+    if (this.#cuts.length === 0) return null;
+    const limit = this.#waiting.firstLsn;
+    const released = new VersionVector();
+    let whole = false;
+    while (this.#cuts.length > 0 && this.#cuts[0]!.lsn < limit) {
+      const cut = this.#cuts.shift()!;
+      whole ||= cut.whole;
+      for (const [origin, seq] of cut.pairs) {
+        if (this.#claimed.raise(origin, seq) && !this.#acked.covers(origin, seq)) released.raise(origin, seq);
+      }
+    }
+    if (whole) this.#runUnbroken = true;
+    return whole || released.size > 0 ? [...released] : null;
+  }
+
+  #claimReleased(): void {
+    const mark = this.#phase === "live" ? this.#takeReleased() : null;
+    if (mark !== null) this.#sendPages([], mark, 0, 0);
+  }
+
+  /** Sends a transfer: pages of bounded size, of which the last one ends it and carries the claims. */
+  #sendPages(entries: readonly Entry[], mark: VectorPairs | null, runFrom: number, runTo: number, last = true): void {
+    let page: Entry[] = [];
+    let bytes = 0;
+    for (const entry of entries) {
+      if (bytes > PAGE_BYTES || page.length >= PAGE_ENTRIES_MAX) {
+        this.#sendPage({ type: "page", entries: page, last: false, runFrom: 0, runTo: 0, mark: null });
+        page = [];
+        bytes = 0;
+      }
+      page.push(entry);
+      bytes += entryBytes(entry);
+    }
+    this.#sendPage({ type: "page", entries: page, last, runFrom, runTo, mark });
+  }
+
+  #sendPage(page: Page): void {
+    let bytes = ENTRY_OVERHEAD_BYTES;
+    for (const entry of page.entries) bytes += entryBytes(entry);
+    const frame = this.#send(page);
+    this.#inFlight.push({ frame, bytes });
+    this.#inFlightBytes += bytes;
+  }
+}
+
+function entryBytes(entry: Entry): number {
+  return entry.key.length + (entry.value?.length ?? 0) + ENTRY_OVERHEAD_BYTES;
+}

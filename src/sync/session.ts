@@ -1,0 +1,55 @@
+/** One connection to one peer: its two directions, its frame numbers, and what it told us in hello. */
+import type { VersionVector } from "../core/version-vector.ts";
+import type { Epoch, Millis, NodeId, Origin } from "../types.ts";
+import type { SessionId } from "./committed.ts";
+import type { Inbound } from "./inbound.ts";
+import type { Outbound } from "./outbound.ts";
+
+/** What a session knows once both sides have said hello. */
+export interface Peer {
+  readonly nodeId: NodeId;
+  readonly epoch: Epoch;
+  readonly origin: Origin;
+  readonly incarnation: string;
+  readonly addresses: readonly string[];
+  readonly outbound: Outbound;
+  readonly inbound: Inbound;
+  links: ReadonlySet<NodeId>;
+  /** The peer's wall clock minus ours when it last told us. Includes the one-way delay. */
+  clockOffsetMs: Millis;
+}
+
+export class Session {
+  readonly id: SessionId;
+  readonly dialed: boolean;
+  readonly openedTick: number;
+  /** Why entries of the peer were refused or its frames not understood, and how often. */
+  readonly rejects: Record<string, number> = {};
+  peer: Peer | undefined;
+  /** The coverage that our hello carried, until the peer's hello has come. */
+  told: VersionVector;
+  framesSent = 0;
+  framesReceived = 0;
+  /** Whether the peer waits for an ack: it has sent pages. */
+  owesAck = false;
+  lastSentTick: number;
+  lastReceivedTick: number;
+  lastReceivedAt: Millis;
+  /** When the peer last covered all that we have, ours. */
+  caughtUpAt: Millis;
+
+  constructor(id: SessionId, dialed: boolean, tick: number, now: Millis, told: VersionVector) {
+    this.id = id;
+    this.told = told;
+    this.dialed = dialed;
+    this.openedTick = tick;
+    this.lastSentTick = tick;
+    this.lastReceivedTick = tick;
+    this.lastReceivedAt = now;
+    this.caughtUpAt = now;
+  }
+
+  reject(reason: string): void {
+    this.rejects[reason] = (this.rejects[reason] ?? 0) + 1;
+  }
+}
