@@ -40,5 +40,6 @@ export interface DiskFile {
   /** Makes the content durable (fdatasync). Never called again on a file for which it has failed. */
   sync(): Promise<void>;
   truncate(size: number): Promise<void>;
+  /** Does nothing the second time. */
   close(): Promise<void>;
 }

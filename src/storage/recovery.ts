@@ -1,0 +1,250 @@
+/**
+ * Finds out what a data directory holds: the newest state that snapshots and log give together. Changes
+ * nothing in the directory; repair.ts does, once it is clear what is to be done.
+ */
+import { DecodeError } from "../codec/bytes.ts";
+import { FILE_HEADER_BYTES, FILE_HEADER_BYTES_MAX, parseFileHeader, type FileHeader } from "../codec/file-header.ts";
+import { decodeOps } from "../codec/ops.ts";
+import { CoreState } from "../core/core-state.ts";
+import { ReplicaError } from "../errors.ts";
+import { makeOrigin, type Epoch, type Lsn } from "../types.ts";
+import type { Disk } from "./disk.ts";
+import { segmentName, snapshotName, withFile, type Listing } from "./files.ts";
+import type { Identity } from "./identity.ts";
+import { scanSegment, type LogPosition } from "./scan.ts";
+import { loadSnapshot } from "./snapshot-reader.ts";
+import type { Cut } from "./wal.ts";
+
+export interface RecoveryProgress {
+  readonly phase: "snapshot" | "log";
+  /** Read so far, and what there is to read. */
+  readonly bytes: number;
+  readonly bytesTotal: number;
+  /** In the state so far. */
+  readonly entries: number;
+}
+
+/** Where the log ends, and in what condition. */
+export interface LogEnd {
+  /** Begins the segment in which the log goes on. */
+  readonly cut: Cut;
+  /** The intact header of that segment and its checksum; absent if the file is missing or of no use. */
+  readonly segment?: { readonly header: FileHeader; readonly seed: number; readonly fileBytes: number };
+  /** Behind the last good record. */
+  readonly position: LogPosition;
+  /** Closed in good order: everything is known to be durable. */
+  readonly closed: boolean;
+  /** See SegmentScan; damaged also if a segment is missing, foreign to the chain or without a header. */
+  readonly tail: "none" | "torn" | "damaged";
+  /** Segments behind it which are of no use. */
+  readonly unusable: readonly number[];
+  /** What a crash left while a segment was created: without a record. */
+  readonly leftover?: number;
+}
+
+export interface Found {
+  readonly state: CoreState;
+  readonly end: LogEnd;
+  /** The snapshot that the state was built on, if any. */
+  readonly base: number | undefined;
+  /** Snapshots that are damaged, or incomplete because the log is. */
+  readonly badSnapshots: readonly number[];
+  /** Bytes of the log above the snapshot. */
+  readonly logBytes: number;
+}
+
+/** Under which a state has no origin yet. */
+const NO_EPOCH = "0000000000000000" as Epoch;
+
+/**
+ * @throws ReplicaError ERR_FORMAT_VERSION, ERR_FOREIGN_DIRECTORY; ERR_CORRUPT if nothing can be used
+ * @throws what the disk throws: an unreadable file is not an absent one
+ */
+export async function findState(
+  disk: Disk,
+  directory: string,
+  listing: Listing,
+  identity: Identity,
+  onProgress: (progress: RecoveryProgress) => void,
+): Promise<Found> {
+  const files = await readHeaders(disk, directory, listing, identity);
+  const badSnapshots: number[] = [];
+  const isLogWhole = files.segments.has(1) || (files.segments.size === 0 && files.snapshots.size === 0);
+  const bases = [...files.snapshots.keys()].sort((a, b) => b - a);
+  for (const base of isLogWhole ? [...bases, undefined] : bases) {
+    const found = await build(disk, directory, files, identity, base, onProgress);
+    if (found !== undefined) return { ...found, badSnapshots };
+    if (base !== undefined) badSnapshots.push(base);
+  }
+  throw new ReplicaError(
+    "ERR_CORRUPT",
+    `no snapshot in ${directory} can be used, and the log does not go back to its beginning`,
+  );
+}
+
+interface HeadedFile {
+  readonly fileBytes: number;
+  /** Absent: damaged. */
+  readonly header?: FileHeader;
+  readonly seed: number;
+}
+
+interface Files {
+  readonly snapshots: ReadonlyMap<number, HeadedFile>;
+  readonly segments: ReadonlyMap<number, HeadedFile>;
+}
+
+async function readHeaders(disk: Disk, directory: string, listing: Listing, identity: Identity): Promise<Files> {
+  const read = async (name: string, kind: FileHeader["kind"]): Promise<HeadedFile> => {
+    const { type, ...parsed } = await readHeader(disk, `${directory}/${name}`, kind);
+    if (!("header" in parsed)) return { fileBytes: parsed.fileBytes, seed: 0 };
+    const { header } = parsed;
+    if (header.nodeId !== identity.nodeId || header.clusterId !== identity.clusterId) {
+      throw new ReplicaError(
+        "ERR_FOREIGN_DIRECTORY",
+        `${name} in ${directory} belongs to replica "${header.nodeId}" of cluster "${header.clusterId}"`,
+      );
+    }
+    return { fileBytes: parsed.fileBytes, header, seed: parsed.crc };
+  };
+  const snapshots = new Map<number, HeadedFile>();
+  const segments = new Map<number, HeadedFile>();
+  for (const number of listing.snapshots) snapshots.set(number, await read(snapshotName(number), "snapshot"));
+  for (const number of listing.segments) segments.set(number, await read(segmentName(number), "log"));
+  return { snapshots, segments };
+}
+
+/** @throws ReplicaError ERR_FORMAT_VERSION */
+export async function readHeader(
+  disk: Disk,
+  path: string,
+  kind: FileHeader["kind"],
+): Promise<
+  { type: "bad"; fileBytes: number } | { type: "header"; header: FileHeader; crc: number; fileBytes: number }
+> {
+  return withFile(disk.open(path, "read"), async (file) => {
+    const fileBytes = await file.size();
+    const buffer = Buffer.alloc(FILE_HEADER_BYTES_MAX);
+    const parsed = parseFileHeader(buffer.subarray(0, await file.read(buffer, 0)), kind);
+    if (parsed.type === "newer") {
+      throw new ReplicaError(
+        "ERR_FORMAT_VERSION",
+        `${path} has format ${parsed.version}, which this version does not read`,
+      );
+    }
+    return { ...parsed, fileBytes };
+  });
+}
+
+/** @returns undefined if this snapshot, or the log that it needs, is damaged */
+async function build(
+  disk: Disk,
+  directory: string,
+  files: Files,
+  identity: Identity,
+  base: number | undefined,
+  onProgress: (progress: RecoveryProgress) => void,
+): Promise<Omit<Found, "badSnapshots"> | undefined> {
+  const state = new CoreState(makeOrigin(identity.nodeId, NO_EPOCH));
+  let start: Cut = { number: 1, records: 0, lsn: 0, chain: 0 };
+  let requiredRecords = 0;
+  let snapshotBytes = 0;
+  const logBytes = [...files.segments].reduce(
+    (sum, [number, { fileBytes }]) => (number < (base ?? 1) ? sum : sum + fileBytes),
+    0,
+  );
+  const report = (phase: RecoveryProgress["phase"], bytes: number): void => {
+    onProgress({ phase, bytes, bytesTotal: snapshotBytes + logBytes, entries: state.table.size });
+  };
+  if (base !== undefined) {
+    const { header, seed, fileBytes } = files.snapshots.get(base) ?? { seed: 0, fileBytes: 0 };
+    if (header === undefined || header.number !== base) return undefined;
+    snapshotBytes = fileBytes;
+    const footer = await withFile(disk.open(`${directory}/${snapshotName(base)}`, "read"), (file) =>
+      loadSnapshot(file, header, seed, state, (bytes) => report("snapshot", bytes)),
+    );
+    if (footer === undefined) return undefined;
+    start = header;
+    requiredRecords = footer.requiredRecords;
+  }
+  const end = await walkLog(disk, directory, files.segments, start, base !== undefined, state, (bytes) =>
+    report("log", snapshotBytes + bytes),
+  );
+  if (end.position.records < requiredRecords) return undefined;
+  return { state, end, base, logBytes };
+}
+
+/** Replays the segments from `start` on, up to the end of the log or to damage. */
+async function walkLog(
+  disk: Disk,
+  directory: string,
+  segments: ReadonlyMap<number, HeadedFile>,
+  start: Cut,
+  isAfterSnapshot: boolean,
+  state: CoreState,
+  onProgress: (bytes: number) => void,
+): Promise<LogEnd> {
+  const last = Math.max(start.number - 1, ...segments.keys());
+  const behind = (number: number): number[] => [...segments.keys()].filter((at) => at > number).sort((a, b) => a - b);
+  let read = 0;
+  let end: LogEnd | undefined;
+  for (let cut: Cut = start; cut.number <= last; ) {
+    const { number } = cut;
+    const { header, seed = 0, fileBytes = 0 } = segments.get(number) ?? {};
+    if (header === undefined || !isContinuation(header, cut)) {
+      // The header is synced before anything else is written: without records, it is a creation that was cut short.
+      const isLeftover =
+        header === undefined && segments.has(number) && number === last && fileBytes <= FILE_HEADER_BYTES;
+      if (isLeftover && end !== undefined) return { ...end, leftover: number };
+      if (isLeftover && !isAfterSnapshot) return { ...beginning(cut), tail: "none", unusable: [], leftover: number };
+      return { ...beginning(cut), tail: "damaged", unusable: behind(number - 1) };
+    }
+    const from = { offset: FILE_HEADER_BYTES, records: cut.records, chain: cut.chain };
+    const before = read;
+    const scan = await withFile(disk.open(`${directory}/${segmentName(number)}`, "read"), (file) =>
+      scanSegment(file, fileBytes, seed, from, (payload, lsn) => {
+        onProgress((read += payload.length));
+        return replay(state, payload, lsn);
+      }),
+    );
+    read = before + fileBytes;
+    onProgress(read);
+    const segment = { header, seed, fileBytes };
+    const tail = scan.tail === "torn" && number < last ? "damaged" : scan.tail;
+    end = {
+      cut,
+      segment,
+      position: scan.end,
+      closed: scan.closed,
+      tail,
+      unusable: tail === "damaged" ? behind(number) : [],
+    };
+    if (tail !== "none") return end;
+    cut = { number: number + 1, records: scan.end.records, lsn: state.lsn, chain: scan.end.chain };
+  }
+  // Behind a snapshot there has always been a segment; its absence is damage, an empty directory is none.
+  return end ?? { ...beginning(start), tail: isAfterSnapshot ? "damaged" : "none", unusable: [] };
+}
+
+function beginning(cut: Cut): Pick<LogEnd, "cut" | "position" | "closed"> {
+  return { cut, position: { offset: FILE_HEADER_BYTES, records: cut.records, chain: cut.chain }, closed: false };
+}
+
+function isContinuation(header: FileHeader, cut: Cut): boolean {
+  return (
+    header.number === cut.number &&
+    header.records === cut.records &&
+    header.chain === cut.chain &&
+    header.lsn === cut.lsn
+  );
+}
+
+function replay(state: CoreState, payload: Uint8Array, lsn: Lsn): boolean {
+  try {
+    state.replay(decodeOps(payload), lsn);
+    return true;
+  } catch (error) {
+    if (error instanceof DecodeError) return false;
+    throw error;
+  }
+}
