@@ -1,6 +1,6 @@
 /** The 192 bytes that every segment of the log and every snapshot begins with; storage/FORMAT.md has the table. */
 import { crc32 } from "node:zlib";
-import { isEpoch, isNodeId, type Epoch, type Lsn, type NodeId } from "../types.ts";
+import { type Epoch, isEpoch, isNodeId, type Lsn, type NodeId } from "../types.ts";
 
 export const FORMAT_VERSION = 1;
 export const FILE_HEADER_BYTES = 192;

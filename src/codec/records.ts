@@ -11,6 +11,13 @@ import type { Lsn } from "../types.ts";
 
 export const RECORD_HEADER_BYTES = 24;
 
+/**
+ * What a record without a payload says. "closed": the log was closed in good order. "sealed": there is a
+ * next segment; such a record is the last of its segment and not a link of the chain, since the next
+ * segment, which continues the chain, was there before it.
+ */
+export type RecordMark = "none" | "closed" | "sealed";
+
 export interface RecordHeader {
   /** Bytes of the payload. */
   readonly length: number;
@@ -20,15 +27,13 @@ export interface RecordHeader {
   readonly chain: number;
   /** Everything before this record was durable before this record was written. */
   readonly synced: boolean;
-  /** The log was closed in good order here. Has no payload. */
-  readonly end: boolean;
+  readonly mark: RecordMark;
   /** The lsn before the ops of this record. */
   readonly lsn: Lsn;
 }
 
 const FLAG_SYNCED = 1;
-const FLAG_END = 2;
-const FLAGS_KNOWN = FLAG_SYNCED | FLAG_END;
+const MARKS: readonly RecordMark[] = ["none", "closed", "sealed"];
 const HIGH = 2 ** 32;
 
 /**
@@ -40,12 +45,12 @@ const HIGH = 2 ** 32;
 export function sealRecord(
   record: Uint8Array,
   seed: number,
-  { chain, synced, end, lsn }: Pick<RecordHeader, "chain" | "synced" | "end" | "lsn">,
+  { chain, synced, mark, lsn }: Pick<RecordHeader, "chain" | "synced" | "mark" | "lsn">,
 ): number {
   const view = new DataView(record.buffer, record.byteOffset, RECORD_HEADER_BYTES);
   view.setUint32(4, record.length - RECORD_HEADER_BYTES, true);
   view.setUint32(8, chain, true);
-  view.setUint32(12, (synced ? FLAG_SYNCED : 0) | (end ? FLAG_END : 0), true);
+  view.setUint32(12, (synced ? FLAG_SYNCED : 0) + 2 * MARKS.indexOf(mark), true);
   view.setUint32(16, lsn % HIGH, true);
   view.setUint32(20, Math.floor(lsn / HIGH), true);
   const crc = crc32(record.subarray(4), seed);
@@ -60,14 +65,14 @@ export function sealRecord(
 export function parseRecordHeader(view: DataView, at: number): RecordHeader | undefined {
   const length = view.getUint32(at + 4, true);
   const flags = view.getUint32(at + 12, true);
-  if (length > RECORD_BYTES_MAX || flags > FLAGS_KNOWN) return undefined;
-  const end = (flags & FLAG_END) !== 0;
-  // An empty record is no record: zeros, which a file system may leave behind the end, are not one.
-  if ((length === 0) !== end) return undefined;
+  const mark = MARKS[flags >>> 1];
+  if (length > RECORD_BYTES_MAX || mark === undefined) return undefined;
+  // An empty record without a mark is none: zeros, which a file system may leave behind the end, are no record.
+  if ((length === 0) !== (mark !== "none")) return undefined;
   const lsn = view.getUint32(at + 20, true) * HIGH + view.getUint32(at + 16, true);
   if (!Number.isSafeInteger(lsn)) return undefined;
   const crc = view.getUint32(at, true);
-  return { length, crc, chain: view.getUint32(at + 8, true), synced: (flags & FLAG_SYNCED) !== 0, end, lsn };
+  return { length, crc, chain: view.getUint32(at + 8, true), synced: (flags & FLAG_SYNCED) !== 0, mark, lsn };
 }
 
 /** The checksum that the record in `bytes` (header and payload) should carry. */

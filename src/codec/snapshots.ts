@@ -6,7 +6,7 @@
 import { crc32 } from "node:zlib";
 import { RECORD_BYTES_MAX } from "../limits.ts";
 import type { Entry, Lsn } from "../types.ts";
-import { ByteReader, DecodeError, type ByteWriter } from "./bytes.ts";
+import { ByteReader, type ByteWriter, DecodeError } from "./bytes.ts";
 import { decodeEntries, encodeEntries } from "./entries.ts";
 
 export const BLOCK_HEADER_BYTES = 12;

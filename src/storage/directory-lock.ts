@@ -112,7 +112,8 @@ async function readHolder(path: string): Promise<Holder | undefined> {
     if (typeof value !== "object" || value === null) return undefined;
     const { pid, startTime, bootId, tag } = value as Partial<Record<keyof Holder, unknown>>;
     if (typeof pid !== "number" || !Number.isSafeInteger(pid) || pid <= 0 || typeof tag !== "string") return undefined;
-    return { pid, startTime: String(startTime ?? ""), bootId: String(bootId ?? ""), tag };
+    if (typeof startTime !== "string" || typeof bootId !== "string") return undefined;
+    return { pid, startTime, bootId, tag };
   } catch {
     // Cut short by a crash while it was written: nobody holds it.
     return undefined;

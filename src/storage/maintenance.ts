@@ -1,6 +1,7 @@
 /** What is done to the files of a store as a whole: removing what is superfluous, checking, copying. */
-import { FILE_HEADER_BYTES } from "../codec/file-header.ts";
+
 import { DecodeError } from "../codec/bytes.ts";
+import { FILE_HEADER_BYTES } from "../codec/file-header.ts";
 import { decodeOps } from "../codec/ops.ts";
 import type { CoreState } from "../core/core-state.ts";
 import { ReplicaError } from "../errors.ts";
@@ -99,7 +100,8 @@ export async function verifyStore(
         scanSegment(file, size, read.crc, from, isDecodable),
       );
       bytes += size;
-      expected = { number: number + 1, records: scan.end.records, chain: scan.end.chain };
+      expected =
+        scan.tail === "none" ? { number: number + 1, records: scan.end.records, chain: scan.end.chain } : undefined;
       if (read.header.number !== number) return `says that it is segment ${read.header.number}`;
       if (before !== undefined && (before.number !== number || before.records !== records || before.chain !== chain)) {
         return "does not continue the segment before it";

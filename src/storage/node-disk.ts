@@ -51,10 +51,8 @@ async function syncPath(path: string): Promise<void> {
 }
 
 /** Callbacks instead of `fs.promises`: half the time per small write. */
-function openFile(path: string, flags: string): Promise<DiskFile> {
-  return new Promise((done, failed) => {
-    fs.open(path, flags, FILE_MODE, (error, fd) => (error ? failed(error) : done(nodeFile(fd))));
-  });
+async function openFile(path: string, flags: string): Promise<DiskFile> {
+  return nodeFile(await settle<number>((callback) => fs.open(path, flags, FILE_MODE, callback)));
 }
 
 function nodeFile(fd: number): DiskFile {
@@ -73,40 +71,42 @@ function nodeFile(fd: number): DiskFile {
       }
       return filled;
     },
-    write: (buffers, position) =>
-      new Promise((done, failed) => {
-        let rest = buffers;
-        const step = (error: Error | null, count: number): void => {
-          if (error) return failed(error);
-          if (count === 0) return failed(new Error("the disk takes no more bytes and does not say why"));
-          // Node.js may write less than asked for without an error.
-          rest = skip(rest, count);
-          position += count;
-          if (rest.length === 0) return done();
-          write();
-        };
-        const write = (): void => {
-          const [first] = rest;
-          if (rest.length === 1 && first !== undefined) fs.write(fd, first, 0, first.length, position, step);
-          else fs.writev(fd, rest, position, step);
-        };
-        if (buffers.length === 0) done();
-        else write();
-      }),
-    sync: () => settle<void>((callback) => fs.fdatasync(fd, callback as fs.NoParamCallback)),
-    truncate: (size) => settle<void>((callback) => fs.ftruncate(fd, size, callback as fs.NoParamCallback)),
+    async write(buffers, position) {
+      for (let rest = buffers; rest.length > 0; ) {
+        const [first] = rest;
+        const count = await settle<number>((callback) => {
+          if (rest.length === 1 && first !== undefined) fs.write(fd, first, 0, first.length, position, callback);
+          else fs.writev(fd, rest, position, callback);
+        });
+        if (count === 0) throw new Error("the disk takes no more bytes and does not say why");
+        // Node.js may write less than asked for without an error.
+        rest = skip(rest, count);
+        position += count;
+      }
+    },
+    sync: () => settleVoid((callback) => fs.fdatasync(fd, callback)),
+    truncate: (size) => settleVoid((callback) => fs.ftruncate(fd, size, callback)),
     close() {
       // A second close could hit whoever has got the number since.
       if (!isOpen) return Promise.resolve();
       isOpen = false;
-      return settle<void>((callback) => fs.close(fd, callback as fs.NoParamCallback));
+      return settleVoid((callback) => fs.close(fd, callback));
     },
   };
 }
 
 function settle<T>(start: (callback: (error: Error | null, result: T) => void) => void): Promise<T> {
   return new Promise((done, failed) => {
-    start((error, result) => (error ? failed(error) : done(result)));
+    start((error, result) => {
+      if (error) failed(error);
+      else done(result);
+    });
+  });
+}
+
+function settleVoid(start: (callback: (error?: Error | null) => void) => void): Promise<void> {
+  return settle<undefined>((callback) => {
+    start((error) => callback(error ?? null, undefined));
   });
 }
 

@@ -4,11 +4,11 @@ import { CLUSTER_ID_BYTES_MAX } from "../codec/file-header.ts";
 import type { CoreState } from "../core/core-state.ts";
 import { ReplicaError } from "../errors.ts";
 import type { Random } from "../random.ts";
-import { epochOf, type Epoch, type NodeId } from "../types.ts";
+import { type Epoch, epochOf, type NodeId } from "../types.ts";
 import type { Disk } from "./disk.ts";
-import { codeOf, listDirectory, removeIfThere, segmentName, snapshotName, type Listing } from "./files.ts";
-import { readIdentity, writeIdentity, type Identity, type RotationReason } from "./identity.ts";
-import { findState, readHeader, type Found, type RecoveryProgress } from "./recovery.ts";
+import { codeOf, type Listing, listDirectory, removeIfThere, segmentName, snapshotName } from "./files.ts";
+import { type Identity, type RotationReason, readIdentity, writeIdentity } from "./identity.ts";
+import { type Found, findState, type RecoveryProgress, readHeader } from "./recovery.ts";
 import { repair, truncatedBytesOf } from "./repair.ts";
 import { Wal } from "./wal.ts";
 

@@ -3,15 +3,15 @@
  * nothing in the directory; repair.ts does, once it is clear what is to be done.
  */
 import { DecodeError } from "../codec/bytes.ts";
-import { FILE_HEADER_BYTES, FILE_HEADER_BYTES_MAX, parseFileHeader, type FileHeader } from "../codec/file-header.ts";
+import { FILE_HEADER_BYTES, FILE_HEADER_BYTES_MAX, type FileHeader, parseFileHeader } from "../codec/file-header.ts";
 import { decodeOps } from "../codec/ops.ts";
 import { CoreState } from "../core/core-state.ts";
 import { ReplicaError } from "../errors.ts";
-import { makeOrigin, type Epoch, type Lsn } from "../types.ts";
+import { type Epoch, type Lsn, makeOrigin } from "../types.ts";
 import type { Disk } from "./disk.ts";
-import { segmentName, snapshotName, withFile, type Listing } from "./files.ts";
+import { type Listing, segmentName, snapshotName, withFile } from "./files.ts";
 import type { Identity } from "./identity.ts";
-import { scanSegment, type LogPosition } from "./scan.ts";
+import { type LogPosition, scanSegment } from "./scan.ts";
 import { loadSnapshot } from "./snapshot-reader.ts";
 import type { Cut } from "./wal.ts";
 
@@ -53,6 +53,8 @@ export interface Found {
   readonly logBytes: number;
 }
 
+/** Progress is reported this often, and at the end. */
+const PROGRESS_BYTES = 1024 * 1024;
 /** Under which a state has no origin yet. */
 const NO_EPOCH = "0000000000000000" as Epoch;
 
@@ -96,16 +98,17 @@ interface Files {
 
 async function readHeaders(disk: Disk, directory: string, listing: Listing, identity: Identity): Promise<Files> {
   const read = async (name: string, kind: FileHeader["kind"]): Promise<HeadedFile> => {
-    const { type, ...parsed } = await readHeader(disk, `${directory}/${name}`, kind);
-    if (!("header" in parsed)) return { fileBytes: parsed.fileBytes, seed: 0 };
-    const { header } = parsed;
+    const parsed = await readHeader(disk, `${directory}/${name}`, kind);
+    const { fileBytes } = parsed;
+    if (parsed.type === "bad") return { fileBytes, seed: 0 };
+    const { header, crc: seed } = parsed;
     if (header.nodeId !== identity.nodeId || header.clusterId !== identity.clusterId) {
       throw new ReplicaError(
         "ERR_FOREIGN_DIRECTORY",
         `${name} in ${directory} belongs to replica "${header.nodeId}" of cluster "${header.clusterId}"`,
       );
     }
-    return { fileBytes: parsed.fileBytes, header, seed: parsed.crc };
+    return { fileBytes, header, seed };
   };
   const snapshots = new Map<number, HeadedFile>();
   const segments = new Map<number, HeadedFile>();
@@ -153,7 +156,10 @@ async function build(
     (sum, [number, { fileBytes }]) => (number < (base ?? 1) ? sum : sum + fileBytes),
     0,
   );
+  let reported = 0;
   const report = (phase: RecoveryProgress["phase"], bytes: number): void => {
+    if (bytes - reported < PROGRESS_BYTES && bytes < snapshotBytes + logBytes) return;
+    reported = bytes;
     onProgress({ phase, bytes, bytesTotal: snapshotBytes + logBytes, entries: state.table.size });
   };
   if (base !== undefined) {
@@ -188,46 +194,47 @@ async function walkLog(
   const behind = (number: number): number[] => [...segments.keys()].filter((at) => at > number).sort((a, b) => a - b);
   let read = 0;
   let end: LogEnd | undefined;
-  for (let cut: Cut = start; cut.number <= last; ) {
+  // Behind a snapshot, and behind a seal, there has been a durable segment: its absence is damage.
+  let isNextCertain = isAfterSnapshot;
+  let cut = start;
+  while (cut.number <= last) {
     const { number } = cut;
     const { header, seed = 0, fileBytes = 0 } = segments.get(number) ?? {};
     if (header === undefined || !isContinuation(header, cut)) {
       // The header is synced before anything else is written: without records, it is a creation that was cut short.
-      const isLeftover =
-        header === undefined && segments.has(number) && number === last && fileBytes <= FILE_HEADER_BYTES;
-      if (isLeftover && end !== undefined) return { ...end, leftover: number };
-      if (isLeftover && !isAfterSnapshot) return { ...beginning(cut), tail: "none", unusable: [], leftover: number };
-      return { ...beginning(cut), tail: "damaged", unusable: behind(number - 1) };
+      const isCutShort = header === undefined && segments.has(number) && fileBytes <= FILE_HEADER_BYTES;
+      if (isNextCertain || number < last || !isCutShort) return damagedAt(cut, behind(number - 1));
+      return { ...(end ?? emptyLog(cut)), leftover: number };
     }
     const from = { offset: FILE_HEADER_BYTES, records: cut.records, chain: cut.chain };
-    const before = read;
     const scan = await withFile(disk.open(`${directory}/${segmentName(number)}`, "read"), (file) =>
       scanSegment(file, fileBytes, seed, from, (payload, lsn) => {
-        onProgress((read += payload.length));
+        onProgress(read + payload.length);
         return replay(state, payload, lsn);
       }),
     );
-    read = before + fileBytes;
+    read += fileBytes;
     onProgress(read);
-    const segment = { header, seed, fileBytes };
+    // What is followed by a segment had been synced before.
     const tail = scan.tail === "torn" && number < last ? "damaged" : scan.tail;
-    end = {
-      cut,
-      segment,
-      position: scan.end,
-      closed: scan.closed,
-      tail,
-      unusable: tail === "damaged" ? behind(number) : [],
-    };
-    if (tail !== "none") return end;
+    const segment = { header, seed, fileBytes };
+    end = { cut, segment, position: scan.end, closed: scan.closed, tail, unusable: [] };
+    if (tail !== "none") return { ...end, unusable: behind(number) };
+    isNextCertain = scan.sealed;
     cut = { number: number + 1, records: scan.end.records, lsn: state.lsn, chain: scan.end.chain };
   }
-  // Behind a snapshot there has always been a segment; its absence is damage, an empty directory is none.
-  return end ?? { ...beginning(start), tail: isAfterSnapshot ? "damaged" : "none", unusable: [] };
+  if (isNextCertain) return damagedAt(cut, []);
+  return end ?? emptyLog(cut);
 }
 
-function beginning(cut: Cut): Pick<LogEnd, "cut" | "position" | "closed"> {
-  return { cut, position: { offset: FILE_HEADER_BYTES, records: cut.records, chain: cut.chain }, closed: false };
+/** The log ends where `cut` should begin a segment, and should not end there. */
+function damagedAt(cut: Cut, unusable: readonly number[]): LogEnd {
+  return { ...emptyLog(cut), tail: "damaged", unusable };
+}
+
+function emptyLog(cut: Cut): LogEnd {
+  const position = { offset: FILE_HEADER_BYTES, records: cut.records, chain: cut.chain };
+  return { cut, position, closed: false, tail: "none", unusable: [] };
 }
 
 function isContinuation(header: FileHeader, cut: Cut): boolean {

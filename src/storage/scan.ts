@@ -1,5 +1,5 @@
 /** Reads the records of one segment of the log, and judges what stands behind the last good one. */
-import { parseRecordHeader, RECORD_HEADER_BYTES, recordCrc } from "../codec/records.ts";
+import { parseRecordHeader, RECORD_HEADER_BYTES, type RecordMark, recordCrc } from "../codec/records.ts";
 import type { Lsn } from "../types.ts";
 import type { DiskFile } from "./disk.ts";
 
@@ -23,6 +23,8 @@ export interface SegmentScan {
   readonly end: LogPosition;
   /** The last good record says that the log was closed in good order, and nothing follows. */
   readonly closed: boolean;
+  /** The last good record says that there is a next segment. */
+  readonly sealed: boolean;
   /**
    * What follows: nothing; what a crash leaves of writes that were never synced; or bytes that cannot
    * come from a crash, because a record behind them says that they had been synced.
@@ -46,7 +48,7 @@ export async function scanSegment(
 ): Promise<SegmentScan> {
   let { offset, records, chain } = start;
   let lsn = 0;
-  let closed = false;
+  let mark: RecordMark = "none";
   let buffer = Buffer.alloc(Math.min(CHUNK_BYTES, size));
   while (offset < size) {
     const filled = await file.read(buffer.subarray(0, Math.min(buffer.length, size - offset)), offset);
@@ -66,22 +68,24 @@ export async function scanSegment(
       }
       bad = recordCrc(buffer.subarray(at, end), seed) !== header.crc;
       if (bad) break;
-      if (!header.end && !onRecord(buffer.subarray(at + RECORD_HEADER_BYTES, end), header.lsn)) {
-        return { end: { offset: offset + at, records, chain }, closed: false, tail: "damaged" };
+      if (header.mark === "none" && !onRecord(buffer.subarray(at + RECORD_HEADER_BYTES, end), header.lsn)) {
+        return { end: { offset: offset + at, records, chain }, closed: false, sealed: false, tail: "damaged" };
       }
       at = end;
-      ({ crc: chain, lsn, end: closed } = header);
+      ({ lsn, mark } = header);
+      if (mark === "sealed") continue;
+      chain = header.crc;
       records += 1;
     }
     offset += at;
     if (bad || (at === 0 && wanted === 0)) {
       const position = { offset, records, chain };
       const damaged = await isSyncedRecordBehind(file, offset, size, seed, lsn);
-      return { end: position, closed: false, tail: damaged ? "damaged" : "torn" };
+      return { end: position, closed: false, sealed: false, tail: damaged ? "damaged" : "torn" };
     }
     if (wanted > buffer.length) buffer = Buffer.alloc(wanted);
   }
-  return { end: { offset, records, chain }, closed, tail: "none" };
+  return { end: { offset, records, chain }, closed: mark === "closed", sealed: mark === "sealed", tail: "none" };
 }
 
 /**

@@ -1,16 +1,16 @@
 /** Reads snapshots: into a state when a store opens, or only to see whether they are whole. */
 import { createHash } from "node:crypto";
 import { DecodeError } from "../codec/bytes.ts";
-import { FILE_HEADER_BYTES, FILE_HEADER_BYTES_MAX, parseFileHeader, type FileHeader } from "../codec/file-header.ts";
+import { FILE_HEADER_BYTES, FILE_HEADER_BYTES_MAX, type FileHeader, parseFileHeader } from "../codec/file-header.ts";
 import { decodeOps } from "../codec/ops.ts";
 import {
   BLOCK_HEADER_BYTES,
+  type BlockKind,
   blockCrc,
   decodeEntriesBlock,
   decodeFooter,
-  parseBlockHeader,
-  type BlockKind,
   type Footer,
+  parseBlockHeader,
 } from "../codec/snapshots.ts";
 import type { CoreState } from "../core/core-state.ts";
 import { makeOrigin } from "../types.ts";

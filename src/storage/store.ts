@@ -3,15 +3,16 @@
  * driver hands over what the state has executed; what was acknowledged here survives as the durability
  * mode says. FORMAT.md has the files, byte by byte, and why they are enough.
  */
+
+import type { Timers } from "../clock.ts";
 import type { CoreState } from "../core/core-state.ts";
 import type { StateOp } from "../core/ops.ts";
 import { ReplicaError } from "../errors.ts";
 import { assert, InvariantError } from "../invariant.ts";
 import { epochOf, type Lsn } from "../types.ts";
-import type { Timers } from "../clock.ts";
-import { copyStore, pruneStore, verifyStore, type VerifyReport } from "./maintenance.ts";
 import { storageError } from "./files.ts";
-import { lockDirectory, openDirectory, type Opened, type OpenOptions, type RecoveryReport } from "./open.ts";
+import { copyStore, pruneStore, type VerifyReport, verifyStore } from "./maintenance.ts";
+import { lockDirectory, type Opened, type OpenOptions, openDirectory, type RecoveryReport } from "./open.ts";
 import { writeSnapshot } from "./snapshot-writer.ts";
 import type { Wal } from "./wal.ts";
 

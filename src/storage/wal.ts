@@ -6,7 +6,7 @@
 import type { ByteWriter } from "../codec/bytes.ts";
 import { encodeFileHeader, FILE_HEADER_BYTES, type FileHeader } from "../codec/file-header.ts";
 import { encodeOps } from "../codec/ops.ts";
-import { RECORD_HEADER_BYTES, sealRecord } from "../codec/records.ts";
+import { RECORD_HEADER_BYTES, type RecordMark, sealRecord } from "../codec/records.ts";
 import type { StateOp } from "../core/ops.ts";
 import { assert } from "../invariant.ts";
 import type { Epoch, Lsn } from "../types.ts";
@@ -39,7 +39,7 @@ export class Wal {
   #bytes = 0;
   #queue: Promise<unknown> = Promise.resolve();
   #syncing: Promise<void> | undefined;
-  #failure: unknown;
+  #failure: Error | undefined;
 
   /**
    * @param segment  durable up to its offset
@@ -83,7 +83,7 @@ export class Wal {
   }
 
   /** What the first failure was; from then on everything rejects with it. */
-  get failure(): unknown {
+  get failure(): Error | undefined {
     return this.#failure;
   }
 
@@ -97,7 +97,7 @@ export class Wal {
       encodeOps(writer, ops);
       let sets = 0;
       for (const op of ops) if (op.type === "set") sets += 1;
-      await this.#write(writer.bytes(), lsn, false);
+      await this.#write(writer.bytes(), lsn, "none");
       this.#lsn = lsn + sets;
     });
   }
@@ -113,15 +113,29 @@ export class Wal {
     this.#check();
   }
 
-  /** Ends the current segment, which becomes durable, and begins the next one. If only the latter fails, the log goes on as before. */
+  /**
+   * Ends the current segment, which becomes durable, and begins the next one; one that is still empty
+   * stays. If only the beginning fails, the log goes on as before.
+   */
   rotate(epoch: Epoch, salt: string): Promise<Cut> {
     return this.#inOrder(async () => {
-      await this.sync();
       const { header, file } = this.#segment;
+      if (this.#offset === FILE_HEADER_BYTES) return header;
+      await this.sync();
       const cut: Cut = { number: header.number + 1, records: this.#records, lsn: this.#lsn, chain: this.#chain };
-      this.#segment = await this.#create({ ...header, ...cut, epoch, salt });
-      this.#offset = this.#segment.offset;
-      this.#syncedOffset = this.#offset;
+      const next = await this.#create({ ...header, ...cut, epoch, salt });
+      try {
+        // Only now, so that the seal proves that there was a next segment; a lost one shows.
+        await this.#mark("sealed");
+      } catch (error) {
+        await next.file.close().catch(() => undefined);
+        throw error;
+      }
+      this.#segment = next;
+      this.#offset = next.offset;
+      this.#syncedOffset = next.offset;
+      this.#records = next.records;
+      this.#chain = next.chain;
       await file.close();
       return cut;
     });
@@ -131,11 +145,7 @@ export class Wal {
   close(): Promise<void> {
     return this.#inOrder(async () => {
       await this.sync();
-      const writer = this.#writer;
-      writer.reset();
-      writer.skip(RECORD_HEADER_BYTES);
-      await this.#write(writer.bytes(), this.#lsn, true);
-      await this.sync();
+      await this.#mark("closed");
       await this.#segment.file.close();
     });
   }
@@ -147,9 +157,15 @@ export class Wal {
     await this.#segment.file.close().catch(() => undefined);
   }
 
-  async #write(record: Uint8Array, lsn: Lsn, end: boolean): Promise<void> {
+  /** Writes a record without a payload, durably. */
+  async #mark(mark: RecordMark): Promise<void> {
+    await this.#write(new Uint8Array(RECORD_HEADER_BYTES), this.#lsn, mark);
+    await this.sync();
+  }
+
+  async #write(record: Uint8Array, lsn: Lsn, mark: RecordMark): Promise<void> {
     const synced = this.#syncedOffset === this.#offset;
-    const crc = sealRecord(record, this.#segment.seed, { chain: this.#chain, synced, end, lsn });
+    const crc = sealRecord(record, this.#segment.seed, { chain: this.#chain, synced, mark, lsn });
     try {
       await this.#segment.file.write([record], this.#offset);
     } catch (error) {
@@ -189,9 +205,9 @@ export class Wal {
     }
   }
 
-  #fail(error: unknown): unknown {
-    this.#failure ??= error;
-    return error;
+  #fail(error: unknown): Error {
+    this.#failure ??= error instanceof Error ? error : new Error("the disk failed", { cause: error });
+    return this.#failure;
   }
 
   #check(): void {
