@@ -5,28 +5,34 @@
  * protocol: dialing again after a failure, backing off, flow control and heartbeats are the library's.
  * If a frame is lost, repeated, reordered or damaged, the receiving replica notices and starts the
  * session again; a channel need only deliver each frame whole or not at all.
+ *
+ * The contract suite in test/contract/transport-suite.ts checks everything that is said here.
  */
 import type { NodeId } from "./types.ts";
 
 export interface Transport {
   /**
-   * Starts to accept channels. Called once, before any dial.
+   * Starts to accept channels. Called once, before any dial. A transport serves one replica, once.
    *
    * @returns the addresses at which other replicas can dial this one; may be empty
-   * @throws ReplicaError ERR_LISTEN when it cannot
+   * @throws ReplicaError ERR_LISTEN when it cannot; nothing is left open then
    */
   listen(host: TransportHost): Promise<readonly string[]>;
 
-  /** Addresses to dial before any replica is known. Asked at every attempt, so it may change. */
+  /** Addresses to dial before any replica is known. Asked at every attempt, so it may change. Does not throw. */
   seeds(): Iterable<string>;
 
   /**
    * Opens a channel to an address: a seed, or one that another replica's `listen` returned.
-   * Rejects when the address cannot be reached, is not of this transport's kind, or `signal` aborts.
+   * Rejects when the address cannot be reached, is not of this transport's kind, or `signal` aborts
+   * (then with the signal's reason, and nothing is left open).
    */
   dial(address: string, signal: AbortSignal): Promise<Channel>;
 
-  /** Stops listening and closes every channel. Idempotent. Afterwards no handle is left. */
+  /**
+   * Stops listening, fails the dials under way and closes every channel, by force where the other end does not
+   * answer. Resolves once no handle is left. Idempotent; fine when `listen` failed or was never called.
+   */
   close(): Promise<void>;
 }
 
@@ -34,7 +40,9 @@ export interface Transport {
 export interface TransportHost {
   readonly nodeId: NodeId;
   readonly clusterId: string;
-  /** Takes over a channel that somebody else dialed. */
+  /** No longer frame is ever sent. Close a channel that announces one: the length is damaged, or hostile. */
+  readonly maxFrameBytes: number;
+  /** Takes over a channel that somebody else dialed. May call its methods at once. */
   accept(channel: Channel): void;
 }
 
@@ -44,15 +52,21 @@ export interface Channel {
   readonly remote: string;
 
   /**
-   * Starts the flow: from now on the channel calls `receiver`, never within this call or within `send`.
-   * Frames that came earlier are kept until then. Called once.
+   * Starts the flow: from now on the channel calls `receiver`, never within a call of its own methods.
+   * Frames that came earlier are kept until then, or not read yet. Called once at most.
    */
   start(receiver: ChannelReceiver): void;
 
-  /** Sends one frame. Does not block, does not throw; after the channel has closed it does nothing. */
+  /**
+   * Sends one frame, 1 to `maxFrameBytes` bytes. Does not block, does not throw; after the channel has closed it does
+   * nothing. The bytes must not change afterwards: the channel may read them until they are sent.
+   */
   send(frame: Uint8Array): void;
 
-  /** Closes the channel, after sending what `send` took if that is possible soon. Idempotent. */
+  /**
+   * Closes the channel, after sending what `send` took if that is possible soon. No further frame is delivered here,
+   * only `closed`. Idempotent.
+   */
   close(): void;
 }
 

@@ -1,0 +1,305 @@
+/**
+ * Replicas over WebSocket, on the loopback interface: other hosts need authentication and encryption, which this
+ * transport does not have yet, so it refuses them.
+ */
+import { createServer, type IncomingMessage, type Server } from "node:http";
+import { type AddressInfo, isIPv4 } from "node:net";
+import type { Duplex } from "node:stream";
+import { WebSocket, WebSocketServer } from "ws";
+import { ReplicaError } from "../src/errors.ts";
+import type { Channel, Transport, TransportHost } from "../src/transport.ts";
+import { WebSocketChannel } from "./websocket-channel.ts";
+
+/** How to be found, and whom to find. */
+export interface WebSocketTransportOptions {
+  /** Default: do not listen, only dial. */
+  readonly listen?: WebSocketListen;
+  /** Addresses to dial before any replica is known: `ws://127.0.0.1:7002`. One is enough to find everybody. */
+  readonly seeds?: readonly string[];
+  /** The addresses under which others dial this replica. Default: where it listens. */
+  readonly advertise?: readonly string[];
+  /** Frames above this close the channel. Default: what the library sends at most, 16 MiB. */
+  readonly maxFrameBytes?: number;
+}
+
+export type WebSocketListen =
+  | {
+      /** Default "127.0.0.1". */
+      readonly host?: string;
+      /** 0: any that is free. */
+      readonly port: number;
+      /** Default "/". */
+      readonly path?: string;
+    }
+  | {
+      /** A server of yours. We answer its upgrade requests for `path`, nothing else, and never close it. */
+      readonly server: Server;
+      /** Default "/wavekv". */
+      readonly path?: string;
+    };
+
+/** A handshake that takes longer has failed. */
+const HANDSHAKE_MS_MAX = 5000;
+/** A channel whose other end does not answer our close is cut off after this. */
+const CLOSE_MS_MAX = 1000;
+
+export class WebSocketTransport implements Transport {
+  readonly #options: WebSocketTransportOptions;
+  readonly #path: string;
+  readonly #channels = new Set<WebSocketChannel>();
+  readonly #dials = new Set<WebSocket>();
+  #server: Server | undefined;
+  #upgrades: WebSocketServer | undefined;
+  #stopAccepting: (() => void) | undefined;
+  #host: TransportHost | undefined;
+  #closing: Promise<void> | undefined;
+
+  /** @throws ReplicaError ERR_OPTION for an unknown option, and for a host, seed or address beyond loopback */
+  constructor(options: WebSocketTransportOptions = {}) {
+    checkOptions(options);
+    this.#options = options;
+    this.#path = options.listen?.path ?? (options.listen !== undefined && "server" in options.listen ? "/wavekv" : "/");
+  }
+
+  /** Where this replica can be dialed: `ws://127.0.0.1:7001`. Undefined while, or when, it does not listen. */
+  get address(): string | undefined {
+    // A pipe has a name, not an address that others could dial.
+    const bound = this.#server?.address();
+    if (bound === null || bound === undefined || typeof bound === "string") return undefined;
+    return `ws://${dialableHost(bound)}:${bound.port}${this.#path === "/" ? "" : this.#path}`;
+  }
+
+  async listen(host: TransportHost): Promise<readonly string[]> {
+    const { listen, advertise } = this.#options;
+    if (this.#host !== undefined || this.#closing !== undefined) {
+      throw new ReplicaError("ERR_LISTEN", "this transport has served its replica; make a new one");
+    }
+    this.#host = host;
+    if (listen !== undefined) {
+      this.#upgrades = new WebSocketServer({ noServer: true, clientTracking: false, ...this.#limits(host) });
+      const server = "server" in listen ? listen.server : await openServer(listen.host ?? "127.0.0.1", listen.port);
+      this.#server = server;
+      if (this.#closing !== undefined) {
+        await this.#closeServer();
+        throw new ReplicaError("ERR_LISTEN", "the transport was closed meanwhile");
+      }
+      const onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void =>
+        this.#upgrade(server, request, socket, head);
+      server.on("upgrade", onUpgrade);
+      this.#stopAccepting = () => void server.off("upgrade", onUpgrade);
+    }
+    return advertise ?? (this.address === undefined ? [] : [this.address]);
+  }
+
+  seeds(): Iterable<string> {
+    return this.#options.seeds ?? [];
+  }
+
+  async dial(address: string, signal: AbortSignal): Promise<Channel> {
+    const refusal = whyNotDialable(address);
+    if (refusal !== undefined) throw new ReplicaError("ERR_OPTION", refusal);
+    if (this.#host === undefined) throw new ReplicaError("ERR_CLOSED", "the transport is not open");
+    if (this.#closing !== undefined) throw new ReplicaError("ERR_CLOSED", "the transport is closed");
+    signal.throwIfAborted();
+    try {
+      return await this.#connect(address, this.#host, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw error;
+    }
+  }
+
+  #connect(address: string, host: TransportHost, signal: AbortSignal): Promise<Channel> {
+    return new Promise((resolve, reject) => {
+      const socket = new WebSocket(address, {
+        ...this.#limits(host),
+        handshakeTimeout: HANDSHAKE_MS_MAX,
+        // Masking keeps a script in a browser from forging requests that a proxy would understand. Here both ends are
+        // replicas and nothing is between them, and a key of zeros saves a pass over every byte, in JavaScript.
+        generateMask: (mask) => void mask.fill(0),
+      });
+      this.#dials.add(socket);
+      let stream: Duplex | undefined;
+      let failure = new Error(`cannot reach ${address}: the connection was closed`);
+      const onAbort = (): void => socket.terminate();
+      signal.addEventListener("abort", onAbort);
+      const settle = (): void => {
+        signal.removeEventListener("abort", onAbort);
+        this.#dials.delete(socket);
+      };
+      socket.on("upgrade", (response) => {
+        stream = response.socket;
+      });
+      socket.on("error", (cause) => {
+        failure = new Error(`cannot reach ${address}: ${cause.message}`, { cause });
+      });
+      socket.once("open", () => {
+        settle();
+        // The channel has its own listeners; `close` below finds the promise settled.
+        resolve(this.#adopt(socket, stream, address));
+      });
+      socket.once("close", () => {
+        settle();
+        reject(failure);
+      });
+    });
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#stopAccepting?.();
+    for (const socket of this.#dials) socket.terminate();
+    await Promise.all([this.#closeServer(), ...[...this.#channels].map((channel) => channel.finish())]);
+  }
+
+  async #closeServer(): Promise<void> {
+    const server = this.#server;
+    this.#server = undefined;
+    const { listen } = this.#options;
+    if (server === undefined || listen === undefined || "server" in listen) return;
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    // Requests that are not, or not yet, channels.
+    server.closeAllConnections();
+    await closed;
+  }
+
+  #upgrade(server: Server, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    if (request.url?.split("?", 1)[0] !== this.#path) {
+      // Another listener's business, if there is one; else nobody would ever answer.
+      if (server.listenerCount("upgrade") === 1) refuseUpgrade(socket, "404 Not Found");
+      return;
+    }
+    if (!isLoopback(request.socket.remoteAddress ?? "")) return refuseUpgrade(socket, "403 Forbidden");
+    // Only browsers send it: a page of any site may open a WebSocket to this machine, and must get nothing.
+    if (request.headers.origin !== undefined) return refuseUpgrade(socket, "403 Forbidden");
+    this.#upgrades?.handleUpgrade(request, socket, head, (webSocket) => {
+      const { remoteAddress, remotePort } = request.socket;
+      this.#host?.accept(this.#adopt(webSocket, socket, `${remoteAddress ?? "?"}:${remotePort ?? "?"}`));
+    });
+  }
+
+  #adopt(webSocket: WebSocket, stream: Duplex | undefined, remote: string): WebSocketChannel {
+    const channel = new WebSocketChannel(webSocket, stream, remote);
+    this.#channels.add(channel);
+    webSocket.once("close", () => this.#channels.delete(channel));
+    return channel;
+  }
+
+  #limits(host: TransportHost) {
+    const maxFrameBytes = this.#options.maxFrameBytes ?? host.maxFrameBytes;
+    return {
+      // Entries are small and mixed; compressing them costs more than a loopback has to give, and memory per channel.
+      perMessageDeflate: false,
+      maxPayload: maxFrameBytes,
+      // We send a message as one fragment.
+      maxFragments: 16,
+      // A frame may come in as many reads as there are packets, so this allows 1 KiB a read, not a byte.
+      maxBufferedChunks: Math.ceil(maxFrameBytes / 1024) + 64,
+      closeTimeout: CLOSE_MS_MAX,
+    };
+  }
+}
+
+/** Opens a server for us alone. */
+function openServer(host: string, port: number): Promise<Server> {
+  const server = createServer(
+    {
+      headersTimeout: HANDSHAKE_MS_MAX,
+      requestTimeout: HANDSHAKE_MS_MAX,
+      connectionsCheckingInterval: 1000,
+    },
+    (_request, response) => {
+      response.writeHead(426, { connection: "close", "content-type": "text/plain" });
+      response.end("This is a wavekv replica. It speaks WebSocket.\n");
+    },
+  );
+  return new Promise((resolve, reject) => {
+    server.once("error", (cause) => reject(listenError(host, port, cause)));
+    server.listen({ host, port }, () => {
+      server.removeAllListeners("error");
+      // A connection that could not be accepted (out of file descriptors) is the dialer's to try again.
+      server.on("error", () => undefined);
+      resolve(server);
+    });
+  });
+}
+
+function listenError(host: string, port: number, cause: NodeJS.ErrnoException): ReplicaError {
+  const remedies: Record<string, string> = {
+    EADDRINUSE: "the port is in use: stop the process that has it, or choose another (0 picks a free one)",
+    EACCES: "the port is reserved: choose one above 1023",
+    EADDRNOTAVAIL: "this machine does not have that address: use 127.0.0.1",
+  };
+  const why = remedies[cause.code ?? ""] ?? cause.message;
+  return new ReplicaError("ERR_LISTEN", `cannot listen on ws://${host}:${port}: ${why}`, { cause });
+}
+
+function refuseUpgrade(socket: Duplex, status: string): void {
+  // Whoever is refused may be gone already.
+  socket.on("error", () => socket.destroy());
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+}
+
+function checkOptions(options: WebSocketTransportOptions): void {
+  onlyKeys("WebSocketTransport", options, ["listen", "seeds", "advertise", "maxFrameBytes"]);
+  const { listen, seeds = [], advertise = [], maxFrameBytes } = options;
+  if (listen !== undefined) checkListen(listen);
+  for (const address of [...seeds, ...advertise]) {
+    const refusal = whyNotDialable(address);
+    if (refusal !== undefined) throw new ReplicaError("ERR_OPTION", refusal);
+  }
+  if (maxFrameBytes !== undefined && !(Number.isSafeInteger(maxFrameBytes) && maxFrameBytes > 0)) {
+    throw new ReplicaError("ERR_OPTION", `maxFrameBytes must be a positive integer: got ${maxFrameBytes}`);
+  }
+}
+
+function checkListen(listen: WebSocketListen): void {
+  if (listen.path !== undefined && !listen.path.startsWith("/")) {
+    throw new ReplicaError("ERR_OPTION", `listen.path must begin with "/": got ${JSON.stringify(listen.path)}`);
+  }
+  if ("server" in listen) return onlyKeys("listen", listen, ["server", "path"]);
+  onlyKeys("listen", listen, ["host", "port", "path"]);
+  const { host = "127.0.0.1", port } = listen;
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) {
+    throw new ReplicaError("ERR_OPTION", `listen.port must be an integer from 0 to 65535: got ${String(port)}`);
+  }
+  if (!isLoopback(host)) {
+    throw new ReplicaError(
+      "ERR_OPTION",
+      `listen.host ${JSON.stringify(host)} would let other machines in, and authentication is not supported yet: ` +
+        `use "127.0.0.1", and a tunnel (ssh, WireGuard with a proxy on loopback) between machines`,
+    );
+  }
+}
+
+function onlyKeys(what: string, value: object, known: readonly string[]): void {
+  const unknown = Object.keys(value).find((key) => !known.includes(key));
+  if (unknown !== undefined) {
+    throw new ReplicaError("ERR_OPTION", `${what} has no option "${unknown}": it takes ${known.join(", ")}`);
+  }
+}
+
+/** Why this transport does not dial `address`; undefined if it does. */
+function whyNotDialable(address: string): string | undefined {
+  const url = URL.canParse(address) ? new URL(address) : undefined;
+  if (url === undefined || url.protocol !== "ws:" || url.hash !== "" || url.username !== "" || url.password !== "") {
+    return `${JSON.stringify(address)} is not an address of this transport: it dials ws://127.0.0.1:PORT`;
+  }
+  if (isLoopback(url.hostname.replace(/^\[|\]$/g, ""))) return undefined;
+  return `${address} is on another machine, and authentication is not supported yet: dial a tunnel on 127.0.0.1`;
+}
+
+function isLoopback(host: string): boolean {
+  const v4 = host.replace(/^::ffff:/i, "");
+  return host === "localhost" || host === "::1" || (isIPv4(v4) && v4.startsWith("127."));
+}
+
+/** The host to dial for a bound address. A server on every interface is reached on the loopback one. */
+function dialableHost({ address, family }: AddressInfo): string {
+  if (address === "::" || address === "0.0.0.0") return "127.0.0.1";
+  return family === "IPv6" ? `[${address}]` : address;
+}
