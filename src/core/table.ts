@@ -1,209 +1,239 @@
-/** The entries of one store. (Simple form, behind the final interface.) */
-import { assert, present } from "../invariant.ts";
-import { DIGEST_BUCKETS, RESERVED_PREFIX_BYTE } from "../limits.ts";
+/**
+ * The entries of one store, by key, by key order, by age and by expiry.
+ *
+ * An entry is a row of typed columns (rows.ts) and a run of bytes (slabs.ts), never an object: millions
+ * of objects cost twice the memory and stall the process for hundreds of milliseconds whenever garbage
+ * is collected. This file keeps the parts in step:
+ *
+ *     hash of the key -> key-index.ts -> slot -> records.ts (rows.ts, slabs.ts, origin-numbers.ts)
+ *     lsn  -> change-log.ts   -> slot            expiry -> expiry-queue.ts -> slot
+ *     key order -> ordered-keys.ts -> slot       buckets of the key hash -> digest.ts
+ *
+ * Every change is bounded: no part ever copies or scans an amount that grows with the store.
+ */
+import { assert } from "../invariant.ts";
+import { RESERVED_PREFIX_BYTE } from "../limits.ts";
 import type { Entry, Lsn, Millis, Origin, Seq, Stamp } from "../types.ts";
+import { ChangeLog } from "./change-log.ts";
+import { Digest } from "./digest.ts";
+import { hashKey } from "./hash.ts";
+import { bucketOf, KeyIndex } from "./key-index.ts";
+import { OrderedKeys } from "./ordered-keys.ts";
+import { Views, type Range } from "./range-view.ts";
+import { Records } from "./records.ts";
+import { NO_SLOT, type Slot } from "./rows.ts";
 import type { VersionVector } from "./version-vector.ts";
 
-/** Names an entry of a table as long as its key is there. */
-export type Slot = number;
-export const NO_SLOT = -1;
-
-/** A part of the key space, by bytes. */
-export interface Range {
-  readonly gt?: Uint8Array;
-  readonly gte?: Uint8Array;
-  readonly lt?: Uint8Array;
-  readonly lte?: Uint8Array;
-  readonly reverse?: boolean;
-}
-
-interface Row {
-  readonly entry: Entry;
-  readonly lsn: Lsn;
-}
+export type { Range } from "./range-view.ts";
+export { NO_SLOT, type Slot } from "./rows.ts";
 
 export class EntryTable {
-  readonly #rows: (Row | undefined)[] = [];
-  readonly #slotByKey = new Map<string, Slot>();
-  #log: { lsn: Lsn; slot: Slot }[] = [];
+  readonly #records = new Records();
+  readonly #index = new KeyIndex(this.#records);
+  readonly #log = new ChangeLog(this.#records);
+  readonly #order = new OrderedKeys(this.#records);
+  readonly #digest = new Digest();
+  readonly #views = new Views();
   #lastLsn: Lsn = 0;
+  #live = 0;
+  #tombstones = 0;
+  #bytes = 0;
 
+  /** All entries: live, tombstones and reserved ones. */
   get size(): number {
-    return this.#slotByKey.size;
+    return this.#records.rows.size;
   }
 
+  /** Entries with a value, reserved ones not counted. */
   get live(): number {
-    return this.#count((entry) => entry.value !== null && entry.key[0] !== RESERVED_PREFIX_BYTE);
+    return this.#live;
   }
 
+  /** Entries without a value, reserved ones not counted. */
   get tombstones(): number {
-    return this.#count((entry) => entry.value === null && entry.key[0] !== RESERVED_PREFIX_BYTE);
+    return this.#tombstones;
   }
 
+  /** Bytes of all keys and values. */
   get bytes(): number {
-    let bytes = 0;
-    for (const row of this.#rows) bytes += row ? row.entry.key.length + (row.entry.value?.length ?? 0) : 0;
-    return bytes;
+    return this.#bytes;
   }
 
+  /** The highest lsn of any `set`; 0 before the first. */
   get lastLsn(): Lsn {
     return this.#lastLsn;
   }
 
-  find(key: Uint8Array): Slot {
-    return this.#slotByKey.get(nameOf(key)) ?? NO_SLOT;
+  /** How many iterations of `range` are under way and take memory. */
+  get openViews(): number {
+    return this.#views.size;
   }
 
+  /** The slot of a key; NO_SLOT if there is no entry, not even a tombstone. */
+  find(key: Uint8Array): Slot {
+    return this.#index.find(key, hashKey(key));
+  }
+
+  /**
+   * Inserts the entry, or replaces the one with its key: that it wins is the caller's business. Copies
+   * the bytes.
+   *
+   * @param lsn  above all before
+   * @returns the slot of the key, which stays the same until `remove`
+   */
   set(entry: Entry, lsn: Lsn): Slot {
     assert(lsn > this.#lastLsn, "lsns ascend");
     this.#lastLsn = lsn;
-    let slot = this.find(entry.key);
-    if (slot === NO_SLOT) slot = this.#rows.length;
-    this.#rows[slot] = { entry: { ...entry, key: entry.key.slice(), value: entry.value?.slice() ?? null }, lsn };
-    this.#slotByKey.set(nameOf(entry.key), slot);
-    this.#log.push({ lsn, slot });
-    if (this.#log.length > 64 + 2 * this.size)
-      this.#log = this.#log.filter((at) => this.#rows[at.slot]?.lsn === at.lsn);
+    const hash = hashKey(entry.key);
+    const held = this.#index.find(entry.key, hash);
+    const slot = held === NO_SLOT ? this.#insert(entry, hash, lsn) : held;
+    if (held !== NO_SLOT) this.#replace(slot, entry, lsn);
+    this.#count(slot, 1);
+    this.#records.tidy(this.#records.lengthAt(slot));
     return slot;
   }
 
   /** The value goes, all else stays: the key's place in the change log, its order and its expiry. */
   expire(slot: Slot): void {
-    const row = this.#row(slot);
-    this.#rows[slot] = { entry: { ...row.entry, value: null }, lsn: row.lsn };
+    const length = this.#leaveValue(slot);
+    this.#count(slot, -1);
+    if (this.#records.hasValue(slot)) this.#order.remove(slot, this.#records.keyAt(slot));
+    this.#records.dropValue(slot);
+    this.#count(slot, 1);
+    this.#records.tidy(length);
   }
 
+  /** Forgets the key, as the collection of tombstones does. */
   remove(slot: Slot): void {
-    this.#slotByKey.delete(nameOf(this.keyAt(slot)));
-    this.#rows[slot] = undefined;
+    const length = this.#leaveValue(slot);
+    const lsn = this.lsnAt(slot);
+    const hash = this.#records.rows.hashAt(slot);
+    this.#count(slot, -1);
+    if (this.#records.hasValue(slot)) this.#order.remove(slot, this.#records.keyAt(slot));
+    this.#index.remove(slot, hash);
+    this.#records.remove(slot);
+    this.#log.leave(lsn);
+    this.#records.tidy(length);
   }
 
+  /** The entry. Key and value are views, good until the next change of the table. */
   entryAt(slot: Slot): Entry {
-    return this.#row(slot).entry;
+    return this.#records.entryAt(slot);
   }
 
+  /** A view, good until the next change of the table; null for a tombstone. */
   valueAt(slot: Slot): Uint8Array | null {
-    return this.entryAt(slot).value;
+    return this.#records.valueAt(slot);
   }
 
+  /** A view, good until the next change of the table. */
   keyAt(slot: Slot): Uint8Array {
-    return this.entryAt(slot).key;
+    return this.#records.keyAt(slot);
   }
 
   stampAt(slot: Slot): Stamp {
-    return this.entryAt(slot).stamp;
+    return this.#records.rows.stampAt(slot);
   }
 
   originAt(slot: Slot): Origin {
-    return this.entryAt(slot).origin;
+    return this.#records.originAt(slot);
   }
 
   seqAt(slot: Slot): Seq {
-    return this.entryAt(slot).seq;
+    return this.#records.rows.seqAt(slot);
   }
 
+  /** 0: never. */
   expiresAt(slot: Slot): Millis {
-    return this.entryAt(slot).expiresAt;
+    return this.#records.expiresAt(slot);
   }
 
   lsnAt(slot: Slot): Lsn {
-    return this.#row(slot).lsn;
+    return this.#records.rows.lsnAt(slot);
   }
 
   isTombstone(slot: Slot): boolean {
-    return this.entryAt(slot).value === null;
+    return !this.#records.hasValue(slot);
   }
 
+  /**
+   * The first entry, in the order of the change log, with an lsn above `after` whose write `vector` (if
+   * given) does not cover; NO_SLOT at the end. Passes by covered stretches of the log at once.
+   */
   nextChange(after: Lsn, vector?: VersionVector): Slot {
-    let low = 0;
-    let high = this.#log.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.#log[middle]?.lsn ?? 0) > after) high = middle;
-      else low = middle + 1;
-    }
-    for (; low < this.#log.length; low += 1) {
-      const at = present(this.#log[low], "the log is dense");
-      const row = this.#rows[at.slot];
-      if (row?.lsn === at.lsn && !vector?.covers(row.entry.origin, row.entry.seq)) return at.slot;
-    }
-    return NO_SLOT;
+    return this.#log.next(after, vector);
   }
 
+  /**
+   * The entries with a value, in byte order of the key, as they are at the time of the call, whatever
+   * changes while they are read. Reserved entries are included only if the range names a reserved key as
+   * a bound. The entries are copies. A consumer that stops early should call `return()`, as `for of` does.
+   */
   range(range: Range = {}): IterableIterator<Entry> {
-    const { gt, gte, lte } = range;
-    const low = gt ?? gte;
-    const unbounded = range.lt === undefined && lte === undefined;
-    const lt = unbounded && (low === undefined || low[0] !== RESERVED_PREFIX_BYTE) ? RESERVED : range.lt;
-    const entries: Entry[] = [];
-    for (const row of this.#rows) {
-      if (row === undefined || row.entry.value === null) continue;
-      const key = row.entry.key;
-      if (gt !== undefined && Buffer.compare(key, gt) <= 0) continue;
-      if (gte !== undefined && Buffer.compare(key, gte) < 0) continue;
-      if (lt !== undefined && Buffer.compare(key, lt) >= 0) continue;
-      if (lte !== undefined && Buffer.compare(key, lte) > 0) continue;
-      entries.push(row.entry);
-    }
-    entries.sort((a, b) => Buffer.compare(a.key, b.key));
-    return (range.reverse === true ? entries.reverse() : entries).values();
+    return this.#views.open({ records: this.#records, order: this.#order }, range, this.#lastLsn);
   }
 
+  /**
+   * 16 hex digits over all entries with a value, reserved ones included: equal on tables with equal
+   * entries, whatever the order in which they came. Costs nothing to ask for.
+   */
   digestRoot(): string {
-    let sum = 0n;
-    for (const row of this.#rows) if (row !== undefined) sum += digestOf(row.entry);
-    return hex(sum);
+    return this.#digest.root();
   }
 
+  /** As `digestRoot`, of one bucket: 0 to DIGEST_BUCKETS - 1. The bucket of a key is the same on all replicas. */
   digestBucket(index: number): string {
-    let sum = 0n;
-    for (const slot of this.slotsOfBucket(index)) sum += digestOf(this.entryAt(slot));
-    return hex(sum);
+    return this.#digest.bucket(index);
   }
 
-  *slotsOfBucket(index: number): IterableIterator<Slot> {
-    for (const [slot, row] of this.#rows.entries()) {
-      if (row !== undefined && Number(hash(row.entry.key) % BigInt(DIGEST_BUCKETS)) === index) yield slot;
-    }
+  /** All entries of a bucket, tombstones too. Good until the next change of the table. */
+  slotsOfBucket(index: number): IterableIterator<Slot> {
+    return this.#index.slotsOf(index);
   }
 
+  /** Entries with a value that expire at or before `now`, soonest first, at most `max`. */
   expired(now: Millis, max: number): Slot[] {
-    const slots: Slot[] = [];
-    for (const [slot, row] of this.#rows.entries()) {
-      if (row && row.entry.expiresAt > 0 && row.entry.expiresAt <= now && row.entry.value !== null) slots.push(slot);
+    return this.#records.expiry.due(now, max);
+  }
+
+  #insert(entry: Entry, hash: number, lsn: Lsn): Slot {
+    const slot = this.#records.add(entry, hash, lsn);
+    this.#index.add(slot, hash);
+    if (entry.value !== null) this.#order.add(slot, entry.key);
+    this.#log.append(slot, lsn);
+    return slot;
+  }
+
+  #replace(slot: Slot, entry: Entry, lsn: Lsn): void {
+    this.#leaveValue(slot);
+    const before = this.lsnAt(slot);
+    const hadValue = this.#records.hasValue(slot);
+    this.#count(slot, -1);
+    this.#records.replace(slot, entry, lsn);
+    if (hadValue && entry.value === null) this.#order.remove(slot, entry.key);
+    if (!hadValue && entry.value !== null) this.#order.add(slot, entry.key);
+    this.#log.append(slot, lsn);
+    this.#log.leave(before);
+  }
+
+  /** Lets the open views keep what is about to change. Returns the bytes of the entry. */
+  #leaveValue(slot: Slot): number {
+    if (this.#views.size > 0 && this.#records.hasValue(slot)) this.#views.save(this.#records, slot);
+    return this.#records.lengthAt(slot);
+  }
+
+  /** Adds the entry to the counters and the digest, or takes it out. */
+  #count(slot: Slot, times: 1 | -1): void {
+    const { rows } = this.#records;
+    this.#bytes += times * this.#records.lengthAt(slot);
+    const hasValue = this.#records.hasValue(slot);
+    if (this.#records.bytesAt(slot)[this.#records.startAt(slot)] !== RESERVED_PREFIX_BYTE) {
+      if (hasValue) this.#live += times;
+      else this.#tombstones += times;
     }
-    return slots.sort((a, b) => this.expiresAt(a) - this.expiresAt(b)).slice(0, max);
+    if (!hasValue) return;
+    const lanes = rows.hashWords(slot);
+    const at = rows.hashIndex(slot);
+    this.#digest.add(bucketOf(rows.hashAt(slot)), times * lanes[at]!, times * lanes[at + 1]!);
   }
-
-  #row(slot: Slot): Row {
-    return present(this.#rows[slot], "the slot holds an entry");
-  }
-
-  #count(holds: (entry: Entry) => boolean): number {
-    let count = 0;
-    for (const row of this.#rows) if (row !== undefined && holds(row.entry)) count += 1;
-    return count;
-  }
-}
-
-const RESERVED = Uint8Array.of(RESERVED_PREFIX_BYTE);
-
-function nameOf(key: Uint8Array): string {
-  return Buffer.from(key.buffer, key.byteOffset, key.length).toString("latin1");
-}
-
-function digestOf(entry: Entry): bigint {
-  if (entry.value === null) return 0n;
-  const order = `${entry.stamp} ${entry.origin} ${entry.seq} ${entry.expiresAt} ${entry.key.length}`;
-  return hash(Buffer.concat([Buffer.from(order), entry.key, entry.value]));
-}
-
-function hash(bytes: Uint8Array): bigint {
-  let sum = 0xcbf29ce484222325n;
-  for (const byte of bytes) sum = ((sum ^ BigInt(byte)) * 0x100000001b3n) & 0xffffffffffffffffn;
-  return sum;
-}
-
-function hex(sum: bigint): string {
-  return (sum & 0xffffffffffffffffn).toString(16).padStart(16, "0");
 }

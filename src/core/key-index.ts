@@ -1,0 +1,101 @@
+/**
+ * Finds the slot of a key: an open-addressing hash table for each bucket of the digest, since both go by
+ * the same bits of the key hash. Each grows on its own, so growing never stalls the process, and the
+ * entries of a bucket are found without looking at any other.
+ */
+import { DIGEST_BUCKETS } from "../limits.ts";
+import type { Records } from "./records.ts";
+import { NO_SLOT, type Slot } from "./rows.ts";
+
+/** A cell is 0 if empty, else a tag of 6 bits of the hash, which saves most looks at a wrong row, and slot + 1. */
+const SLOT_BITS = 26;
+const SLOT_MASK = 2 ** SLOT_BITS - 1;
+const TAG_SHIFT = 32 - SLOT_BITS;
+const BUCKET_SHIFT = 32 - Math.log2(DIGEST_BUCKETS);
+const CELLS_MIN = 4;
+/** Never written to: it is full as soon as it has a key. */
+const NO_CELLS = new Uint32Array(1);
+
+/** The bucket of the digest that a key hash falls into. */
+export function bucketOf(hash: number): number {
+  return hash >>> BUCKET_SHIFT;
+}
+
+export class KeyIndex {
+  readonly #records: Records;
+  readonly #cells: Uint32Array[] = Array.from({ length: DIGEST_BUCKETS }, () => NO_CELLS);
+  readonly #counts = new Uint32Array(DIGEST_BUCKETS);
+
+  constructor(records: Records) {
+    this.#records = records;
+  }
+
+  find(key: Uint8Array, hash: number): Slot {
+    const cells = this.#cells[bucketOf(hash)]!;
+    const mask = cells.length - 1;
+    const tag = tagOf(hash);
+    for (let at = hash & mask; ; at = (at + 1) & mask) {
+      const cell = cells[at]!;
+      if (cell === 0) return NO_SLOT;
+      if (cell >>> SLOT_BITS !== tag) continue;
+      const slot = (cell & SLOT_MASK) - 1;
+      if (this.#records.rows.hashAt(slot) === hash && this.#records.hasKey(slot, key)) return slot;
+    }
+  }
+
+  /** Adds a slot whose key is not in the index. */
+  add(slot: Slot, hash: number): void {
+    const bucket = bucketOf(hash);
+    const count = this.#counts[bucket]! + 1;
+    if (count * 5 > this.#cells[bucket]!.length * 4) this.#grow(bucket);
+    this.#counts[bucket] = count;
+    put(this.#cells[bucket]!, slot, hash);
+  }
+
+  remove(slot: Slot, hash: number): void {
+    const bucket = bucketOf(hash);
+    const cells = this.#cells[bucket]!;
+    const mask = cells.length - 1;
+    let hole = hash & mask;
+    while ((cells[hole]! & SLOT_MASK) - 1 !== slot) hole = (hole + 1) & mask;
+    // Cells behind the hole move up, unless their hash wants them behind it: no probe ever meets a gap.
+    for (let at = (hole + 1) & mask; cells[at] !== 0; at = (at + 1) & mask) {
+      const home = this.#records.rows.hashAt((cells[at]! & SLOT_MASK) - 1) & mask;
+      if (((at - home) & mask) < ((at - hole) & mask)) continue;
+      cells[hole] = cells[at]!;
+      hole = at;
+    }
+    cells[hole] = 0;
+    const count = this.#counts[bucket]! - 1;
+    this.#counts[bucket] = count;
+    if (count === 0) this.#cells[bucket] = NO_CELLS;
+  }
+
+  /** All slots of a bucket; the iteration ends with the next change of the index. */
+  *slotsOf(bucket: number): IterableIterator<Slot> {
+    for (const cell of this.#cells[bucket]!) if (cell !== 0) yield (cell & SLOT_MASK) - 1;
+  }
+
+  #grow(bucket: number): void {
+    const old = this.#cells[bucket]!;
+    const cells = new Uint32Array(Math.max(CELLS_MIN, old.length * 2));
+    for (const cell of old) {
+      if (cell === 0) continue;
+      const slot = (cell & SLOT_MASK) - 1;
+      put(cells, slot, this.#records.rows.hashAt(slot));
+    }
+    this.#cells[bucket] = cells;
+  }
+}
+
+function put(cells: Uint32Array, slot: Slot, hash: number): void {
+  const mask = cells.length - 1;
+  let at = hash & mask;
+  while (cells[at] !== 0) at = (at + 1) & mask;
+  cells[at] = ((tagOf(hash) << SLOT_BITS) | (slot + 1)) >>> 0;
+}
+
+/** Bits that choose neither the bucket nor, in all but huge buckets, the cell. */
+function tagOf(hash: number): number {
+  return (hash >>> (BUCKET_SHIFT - TAG_SHIFT)) & (2 ** TAG_SHIFT - 1);
+}

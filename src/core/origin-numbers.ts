@@ -1,0 +1,68 @@
+import { assert, present } from "../invariant.ts";
+import type { Origin } from "../types.ts";
+import { hashKey } from "./hash.ts";
+
+/** Numbers fit 16 bits, as `ORIGINS_MAX` promises. */
+const NUMBERS_MAX = 2 ** 16;
+
+interface Named {
+  readonly origin: Origin;
+  readonly hash: number;
+  readonly number: number;
+  /** Entries that refer to it. At 0 the number may go to another origin. */
+  uses: number;
+}
+
+/** Small numbers for the origins of the entries of a table, so that a row holds two bytes and not a string. */
+export class OriginNumbers {
+  readonly #named: (Named | undefined)[] = [];
+  readonly #byOrigin = new Map<Origin, Named>();
+  readonly #free: number[] = [];
+  /** The origin asked for last, which will often be the next. */
+  #recent: Named | undefined;
+
+  /** The number for one more entry of `origin`. */
+  acquire(origin: Origin): number {
+    let named = this.#recent;
+    if (named === undefined || named.origin !== origin) {
+      named = this.#byOrigin.get(origin) ?? this.#add(origin);
+      this.#recent = named;
+    }
+    named.uses += 1;
+    return named.number;
+  }
+
+  /** One entry less refers to `number`. */
+  release(number: number): void {
+    const named = this.#at(number);
+    named.uses -= 1;
+    if (named.uses > 0) return;
+    this.#named[number] = undefined;
+    this.#byOrigin.delete(named.origin);
+    this.#free.push(number);
+    if (this.#recent === named) this.#recent = undefined;
+  }
+
+  /** Undefined if no entry refers to `number`. */
+  originOf(number: number): Origin | undefined {
+    return this.#named[number]?.origin;
+  }
+
+  /** Key hash of the origin's UTF-8 bytes. */
+  hashOf(number: number): number {
+    return this.#at(number).hash;
+  }
+
+  #at(number: number): Named {
+    return present(this.#named[number], "an entry's origin has a number");
+  }
+
+  #add(origin: Origin): Named {
+    const number = this.#free.pop() ?? this.#named.length;
+    assert(number < NUMBERS_MAX, "a store has at most 65,536 origins");
+    const named: Named = { origin, hash: hashKey(new TextEncoder().encode(origin)), number, uses: 0 };
+    this.#named[number] = named;
+    this.#byOrigin.set(origin, named);
+    return named;
+  }
+}

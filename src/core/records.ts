@@ -1,0 +1,211 @@
+/** The entries of a table by slot: columns for what has a fixed size, slabs for the bytes. Knows no keys. */
+import { assert, present } from "../invariant.ts";
+import type { Entry, Lsn, Millis, Origin } from "../types.ts";
+import { ExpiryQueue } from "./expiry-queue.ts";
+import { hashEntry } from "./hash.ts";
+import { OriginNumbers } from "./origin-numbers.ts";
+import { Rows, type Slot } from "./rows.ts";
+import { Slabs, startOf } from "./slabs.ts";
+
+const KEY_BYTES_REPRESENTABLE = 0xffff;
+
+export class Records {
+  readonly rows = new Rows();
+  readonly expiry = new ExpiryQueue();
+  readonly #origins = new OriginNumbers();
+  readonly #slabs = new Slabs();
+  readonly #placed = {
+    lengthAt: (slot: Slot): number => this.lengthAt(slot),
+    moved: (slot: Slot, place: number): void => this.rows.setPlace(slot, place),
+  };
+
+  /** Stores an entry whose key is new. Copies its bytes. */
+  add(entry: Entry, hash: number, lsn: Lsn): Slot {
+    const { key, value } = entry;
+    assert(key.length > 0 && key.length <= KEY_BYTES_REPRESENTABLE, "a key has 1 to 65,535 bytes");
+    const slot = this.rows.allocate();
+    this.rows.setKey(slot, hash, key.length);
+    this.rows.setPlace(slot, this.#slabs.add(slot, key, value));
+    this.#setRest(slot, entry, lsn);
+    return slot;
+  }
+
+  /** Replaces the entry of a slot by one with the same key. Copies its value. */
+  replace(slot: Slot, entry: Entry, lsn: Lsn): void {
+    this.#origins.release(this.rows.originAt(slot));
+    this.#replaceValue(slot, entry.value);
+    this.#setRest(slot, entry, lsn);
+  }
+
+  /** Makes the entry a tombstone; its order, lsn and expiry stay. */
+  dropValue(slot: Slot): void {
+    this.#replaceValue(slot, null);
+    this.rows.setValueLength(slot, -1);
+    this.#rehash(slot);
+    this.expiry.cancel(slot);
+  }
+
+  /** Forgets the entry and gives its slot back. */
+  remove(slot: Slot): void {
+    this.#slabs.remove(this.rows.placeAt(slot), slot, this.lengthAt(slot));
+    this.#origins.release(this.rows.originAt(slot));
+    this.expiry.set(slot, 0, false);
+    this.rows.release(slot);
+  }
+
+  /** Gives back some space that dead records hold. To be called after every change, with the bytes that it was about. */
+  tidy(length: number): void {
+    this.#slabs.tidy(length, this.#placed);
+  }
+
+  entryAt(slot: Slot): Entry {
+    return {
+      key: this.keyAt(slot),
+      value: this.valueAt(slot),
+      stamp: this.rows.stampAt(slot),
+      origin: this.originAt(slot),
+      seq: this.rows.seqAt(slot),
+      expiresAt: this.expiresAt(slot),
+    };
+  }
+
+  /** As `entryAt`, with bytes of its own. */
+  copyAt(slot: Slot): Entry {
+    const start = this.startAt(slot);
+    const keyLength = this.rows.keyLengthAt(slot);
+    const bytes = this.bytesAt(slot).slice(start, start + this.lengthAt(slot));
+    const hasValue = this.hasValue(slot);
+    return {
+      key: hasValue ? bytes.subarray(0, keyLength) : bytes,
+      value: hasValue ? bytes.subarray(keyLength) : null,
+      stamp: this.rows.stampAt(slot),
+      origin: this.originAt(slot),
+      seq: this.rows.seqAt(slot),
+      expiresAt: this.expiresAt(slot),
+    };
+  }
+
+  keyAt(slot: Slot): Uint8Array {
+    const start = this.startAt(slot);
+    return this.bytesAt(slot).subarray(start, start + this.rows.keyLengthAt(slot));
+  }
+
+  valueAt(slot: Slot): Uint8Array | null {
+    const length = this.rows.valueLengthAt(slot);
+    if (length < 0) return null;
+    const start = this.startAt(slot) + this.rows.keyLengthAt(slot);
+    return this.bytesAt(slot).subarray(start, start + length);
+  }
+
+  hasValue(slot: Slot): boolean {
+    return this.rows.valueLengthAt(slot) >= 0;
+  }
+
+  originAt(slot: Slot): Origin {
+    return present(this.#origins.originOf(this.rows.originAt(slot)), "an entry has an origin");
+  }
+
+  /** The origin behind the number in a row; undefined if no entry has it any more. */
+  originOf(number: number): Origin | undefined {
+    return this.#origins.originOf(number);
+  }
+
+  expiresAt(slot: Slot): Millis {
+    return this.expiry.at(slot);
+  }
+
+  /** Bytes of key and value together. */
+  lengthAt(slot: Slot): number {
+    return this.rows.keyLengthAt(slot) + Math.max(this.rows.valueLengthAt(slot), 0);
+  }
+
+  /** Where the record lies: the key from `startAt`, the value right behind it. */
+  bytesAt(slot: Slot): Uint8Array {
+    return this.#slabs.bytesAt(this.rows.placeAt(slot), slot);
+  }
+
+  startAt(slot: Slot): number {
+    return startOf(this.rows.placeAt(slot));
+  }
+
+  hasKey(slot: Slot, key: Uint8Array): boolean {
+    const length = key.length;
+    if (this.rows.keyLengthAt(slot) !== length) return false;
+    const bytes = this.bytesAt(slot);
+    const start = this.startAt(slot);
+    for (let index = 0; index < length; index += 1) if (bytes[start + index] !== key[index]) return false;
+    return true;
+  }
+
+  /** Negative, zero or positive as the slot's key sorts before, with or behind `key`. The first `from` bytes are equal. */
+  compareKey(slot: Slot, key: Uint8Array, from: number): number {
+    const bytes = this.bytesAt(slot);
+    const start = this.startAt(slot);
+    const length = this.rows.keyLengthAt(slot);
+    const common = Math.min(length, key.length);
+    for (let index = from; index < common; index += 1) {
+      const difference = bytes[start + index]! - key[index]!;
+      if (difference !== 0) return difference;
+    }
+    return length - key.length;
+  }
+
+  /** The four bytes of the slot's key from `from` on, as a number; where the key ends, zeros. */
+  keyWordAt(slot: Slot, from: number): number {
+    const start = this.startAt(slot);
+    return wordOf(this.bytesAt(slot), start + from, start + this.rows.keyLengthAt(slot));
+  }
+
+  #replaceValue(slot: Slot, value: Uint8Array | null): void {
+    const { rows } = this;
+    const place = rows.placeAt(slot);
+    const moved = this.#slabs.replace(place, slot, rows.keyLengthAt(slot), this.lengthAt(slot), value);
+    if (moved !== place) rows.setPlace(slot, moved);
+  }
+
+  #setRest(slot: Slot, entry: Entry, lsn: Lsn): void {
+    const { rows } = this;
+    rows.setValueLength(slot, entry.value === null ? -1 : entry.value.length);
+    rows.setOrder(slot, entry.stamp, this.#origins.acquire(entry.origin), entry.seq);
+    rows.setLsn(slot, lsn);
+    this.expiry.set(slot, entry.expiresAt, entry.value !== null);
+    this.#rehash(slot);
+  }
+
+  #rehash(slot: Slot): void {
+    const { rows } = this;
+    const lanes = rows.hashWords(slot);
+    const at = rows.hashIndex(slot);
+    const valueLength = rows.valueLengthAt(slot);
+    if (valueLength < 0) {
+      lanes[at] = 0;
+      lanes[at + 1] = 0;
+      return;
+    }
+    const place = rows.placeAt(slot);
+    const view = this.#slabs.viewAt(place, slot);
+    const originHash = this.#origins.hashOf(rows.originAt(slot));
+    hashEntry(
+      lanes,
+      at,
+      rows.stampAt(slot),
+      rows.seqAt(slot),
+      this.expiry.at(slot),
+      originHash,
+      view,
+      startOf(place),
+      rows.keyLengthAt(slot),
+      valueLength,
+    );
+  }
+}
+
+/** Up to four bytes from `at` and before `end`, the first one highest, zeros behind them. */
+export function wordOf(bytes: Uint8Array, at: number, end: number): number {
+  if (at + 4 <= end) {
+    return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
+  }
+  let word = 0;
+  for (let index = 0; index < 4; index += 1) word = (word << 8) | (at + index < end ? bytes[at + index]! : 0);
+  return word >>> 0;
+}

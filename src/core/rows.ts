@@ -1,0 +1,150 @@
+/**
+ * Everything of the entries that has a fixed size, in columns: one row per slot. The columns are paged,
+ * since doubling an array of millions would stall the process.
+ */
+import { assert } from "../invariant.ts";
+import type { Lsn, Seq, Stamp } from "../types.ts";
+import type { Place } from "./slabs.ts";
+
+/** Names an entry of a table as long as its key is there. */
+export type Slot = number;
+export const NO_SLOT = -1;
+
+/** Slots are below this: the key index packs them with a few bits of the hash. */
+export const SLOTS_MAX = 2 ** 26 - 1;
+
+const PAGE_BITS = 13;
+const PAGE_ROWS = 2 ** PAGE_BITS;
+const PAGE_MASK = PAGE_ROWS - 1;
+const FIRST_PAGE_ROWS = 32;
+
+/** What a lookup by key needs, in 16 bytes side by side: key hash, place, key length and origin, value length + 1. */
+const HEAD = 4;
+/** Stamp, seq, lsn, and the entry hash as two 32-bit words. */
+const BODY = 4;
+const HASH_WORDS_AT = 6;
+
+export class Rows {
+  readonly #heads: Uint32Array[] = [];
+  readonly #bodies: Float64Array[] = [];
+  /** The same memory as the bodies. */
+  readonly #words: Uint32Array[] = [];
+  #end = 0;
+  /** Released slots, chained through their places. */
+  #free: Slot = NO_SLOT;
+  #freeCount = 0;
+
+  get size(): number {
+    return this.#end - this.#freeCount;
+  }
+
+  /** A slot for a new key. Its columns hold nothing of use until they are set. */
+  allocate(): Slot {
+    if (this.#free !== NO_SLOT) {
+      const slot = this.#free;
+      this.#free = this.placeAt(slot) - 1;
+      this.#freeCount -= 1;
+      return slot;
+    }
+    assert(this.#end < SLOTS_MAX, "a store has below 2^26 keys");
+    const page = this.#heads[this.#end >>> PAGE_BITS];
+    if (page === undefined || (this.#end & PAGE_MASK) * HEAD >= page.length) this.#grow();
+    this.#end += 1;
+    return this.#end - 1;
+  }
+
+  /** Gives a slot back. Its lsn becomes 0: no position of the change log refers to it any more. */
+  release(slot: Slot): void {
+    this.setPlace(slot, this.#free + 1);
+    this.setLsn(slot, 0);
+    this.#free = slot;
+    this.#freeCount += 1;
+  }
+
+  hashAt(slot: Slot): number {
+    return this.#heads[slot >>> PAGE_BITS]![(slot & PAGE_MASK) * HEAD]!;
+  }
+
+  placeAt(slot: Slot): Place {
+    return this.#heads[slot >>> PAGE_BITS]![(slot & PAGE_MASK) * HEAD + 1]!;
+  }
+
+  keyLengthAt(slot: Slot): number {
+    return this.#heads[slot >>> PAGE_BITS]![(slot & PAGE_MASK) * HEAD + 2]! & 0xffff;
+  }
+
+  originAt(slot: Slot): number {
+    return this.#heads[slot >>> PAGE_BITS]![(slot & PAGE_MASK) * HEAD + 2]! >>> 16;
+  }
+
+  /** Of the value; -1 for a tombstone. */
+  valueLengthAt(slot: Slot): number {
+    return this.#heads[slot >>> PAGE_BITS]![(slot & PAGE_MASK) * HEAD + 3]! - 1;
+  }
+
+  stampAt(slot: Slot): Stamp {
+    return this.#bodies[slot >>> PAGE_BITS]![(slot & PAGE_MASK) * BODY]!;
+  }
+
+  seqAt(slot: Slot): Seq {
+    return this.#bodies[slot >>> PAGE_BITS]![(slot & PAGE_MASK) * BODY + 1]!;
+  }
+
+  lsnAt(slot: Slot): Lsn {
+    return this.#bodies[slot >>> PAGE_BITS]![(slot & PAGE_MASK) * BODY + 2]!;
+  }
+
+  /** Where the two lanes of the entry hash are: at `hashIndex(slot)` and behind it. */
+  hashWords(slot: Slot): Uint32Array {
+    return this.#words[slot >>> PAGE_BITS]!;
+  }
+
+  hashIndex(slot: Slot): number {
+    return (slot & PAGE_MASK) * BODY * 2 + HASH_WORDS_AT;
+  }
+
+  setKey(slot: Slot, hash: number, keyLength: number): void {
+    const head = this.#heads[slot >>> PAGE_BITS]!;
+    const at = (slot & PAGE_MASK) * HEAD;
+    head[at] = hash;
+    head[at + 2] = keyLength;
+  }
+
+  setPlace(slot: Slot, place: Place): void {
+    this.#heads[slot >>> PAGE_BITS]![(slot & PAGE_MASK) * HEAD + 1] = place;
+  }
+
+  /** @param valueLength  -1 for a tombstone */
+  setValueLength(slot: Slot, valueLength: number): void {
+    this.#heads[slot >>> PAGE_BITS]![(slot & PAGE_MASK) * HEAD + 3] = valueLength + 1;
+  }
+
+  setLsn(slot: Slot, lsn: Lsn): void {
+    this.#bodies[slot >>> PAGE_BITS]![(slot & PAGE_MASK) * BODY + 2] = lsn;
+  }
+
+  setOrder(slot: Slot, stamp: Stamp, origin: number, seq: Seq): void {
+    const head = this.#heads[slot >>> PAGE_BITS]!;
+    const at = (slot & PAGE_MASK) * HEAD + 2;
+    head[at] = (head[at]! & 0xffff) | (origin << 16);
+    const body = this.#bodies[slot >>> PAGE_BITS]!;
+    const bodyAt = (slot & PAGE_MASK) * BODY;
+    body[bodyAt] = stamp;
+    body[bodyAt + 1] = seq;
+  }
+
+  /** Adds a page, or doubles the first one: a small table stays small. */
+  #grow(): void {
+    const page = this.#end >>> PAGE_BITS;
+    const rows = page > 0 ? PAGE_ROWS : Math.max(FIRST_PAGE_ROWS, this.#end * 2);
+    const head = new Uint32Array(rows * HEAD);
+    const body = new Float64Array(rows * BODY);
+    if (page === 0 && this.#end > 0) {
+      head.set(this.#heads[0]!);
+      body.set(this.#bodies[0]!);
+    }
+    this.#heads[page] = head;
+    this.#bodies[page] = body;
+    this.#words[page] = new Uint32Array(body.buffer);
+  }
+}
