@@ -96,8 +96,16 @@ export function exportsOf(file: SourceFile): string[] {
   return names.sort();
 }
 
+/** Every rule asks for the tree of every file. */
+const trees = new WeakMap<SourceFile, ts.SourceFile>();
+
 function parse(file: SourceFile): ts.SourceFile {
-  return ts.createSourceFile(file.path, file.text, ts.ScriptTarget.Latest, true);
+  let tree = trees.get(file);
+  if (tree === undefined) {
+    tree = ts.createSourceFile(file.path, file.text, ts.ScriptTarget.Latest, true);
+    trees.set(file, tree);
+  }
+  return tree;
 }
 
 function importedNames(clause: ts.ImportClause | undefined): { names: string[]; typeOnly: boolean } {
