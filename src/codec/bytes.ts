@@ -13,7 +13,7 @@ const INITIAL_CAPACITY = 256;
 /** A writer that once held something huge does not keep the memory for it. */
 const KEPT_CAPACITY_MAX = 1024 * 1024;
 /** Strings up to this length are cheaper to walk here than to hand to the platform (measured). */
-const SHORT_STRING_MAX = 16;
+export const SHORT_STRING_MAX = 16;
 const HIGHEST_BIT = 0x80;
 
 /** A growing buffer. Reusable: `reset()` forgets what was written and keeps the memory. */
@@ -44,21 +44,21 @@ export class ByteWriter {
     this.#bytes[this.#length++] = value;
   }
 
-  u16(value: number): void {
+  u16(value: number, littleEndian = true): void {
     this.#reserve(2);
-    this.#view.setUint16(this.#length, value, true);
+    this.#view.setUint16(this.#length, value, littleEndian);
     this.#length += 2;
   }
 
-  u32(value: number): void {
+  u32(value: number, littleEndian = true): void {
     this.#reserve(4);
-    this.#view.setUint32(this.#length, value, true);
+    this.#view.setUint32(this.#length, value, littleEndian);
     this.#length += 4;
   }
 
-  f64(value: number): void {
+  f64(value: number, littleEndian = true): void {
     this.#reserve(8);
-    this.#view.setFloat64(this.#length, value, true);
+    this.#view.setFloat64(this.#length, value, littleEndian);
     this.#length += 8;
   }
 
@@ -136,9 +136,31 @@ export class ByteWriter {
     this.#length += this.#text.write(value, this.#length, "hex");
   }
 
-  /** Overwrites four bytes that were written before, big-endian. For lengths known only afterwards. */
-  patchU32BigEndian(position: number, value: number): void {
-    this.#view.setUint32(position, value, false);
+  /**
+   * Writes a string of ASCII without a length, and returns whether it was one: if not, nothing is written.
+   * For short strings, where walking is cheaper than asking the platform.
+   */
+  ascii(value: string): boolean {
+    const { length } = value;
+    this.#reserve(length);
+    for (let i = 0; i < length; i++) {
+      const code = value.charCodeAt(i);
+      if (code >= HIGHEST_BIT) return false;
+      this.#bytes[this.#length + i] = code;
+    }
+    this.#length += length;
+    return true;
+  }
+
+  /** Overwrites `byteLength` bytes that were written before, big-endian. For what is known only afterwards. */
+  patch(position: number, value: number, byteLength: number): void {
+    for (let i = position + byteLength - 1, rest = value; i >= position; i--, rest >>>= 8) this.#bytes[i] = rest & 0xff;
+  }
+
+  /** Takes `byteLength` bytes at `position` out again. */
+  cut(position: number, byteLength: number): void {
+    this.#bytes.copyWithin(position, position + byteLength, this.#length);
+    this.#length -= byteLength;
   }
 
   /** What was written, as a view: valid until the next write or reset. */

@@ -1,0 +1,223 @@
+/**
+ * The fields of each message, in the order in which the functions below write them. A vector is its number
+ * of pairs and then pairs of origin (see EntriesWriter) and seq; hexadecimal ids are bytes; a time is a
+ * float of 64 bits. Kinds, flags and codes are frozen; new fields go to the end of a body.
+ */
+import type { VectorPairs } from "../core/version-vector.ts";
+import { assert, unreachable } from "../invariant.ts";
+import { ORIGINS_MAX, PEERS_MAX } from "../limits.ts";
+import type { Ack, Bye, ByeCode, Hello, Links, Message, Page, Probe } from "../sync/messages.ts";
+import { isEpoch, type NodeId, type Origin, type Seq } from "../types.ts";
+import { DecodeError, type ByteReader, type ByteWriter } from "./bytes.ts";
+import { decodeEntries, encodeEntries, EntriesReader, EntriesWriter, EPOCH_BYTES, readNodeId } from "./entries.ts";
+
+const HELLO = 1;
+const PAGE = 2;
+const ACK = 3;
+const LINKS = 4;
+const PROBE = 5;
+const BYE = 6;
+
+const PAGE_LAST = 1;
+const PAGE_MARK = 2;
+
+const BYE_NUMBERS: Readonly<Record<ByeCode, number>> = {
+  internal: 0,
+  closing: 1,
+  "protocol-version": 2,
+  "cluster-mismatch": 3,
+  "identity-clash": 4,
+  duplicate: 5,
+  self: 6,
+  "bad-frame": 7,
+  silent: 8,
+  "too-many-peers": 9,
+};
+const BYE_CODES: ReadonlyMap<number, ByeCode> = new Map(
+  Object.entries(BYE_NUMBERS).map(([code, number]) => [number, code as ByeCode]),
+);
+
+const ADDRESSES_MAX = 64;
+/** Of an address, a cluster id, the detail of a bye. */
+const TEXT_BYTES_MAX = 512;
+/** An origin's index and a seq: nothing is shorter. */
+const PAIR_BYTES_MIN = 2;
+/** A length and one byte. */
+const TEXT_BYTES_MIN = 2;
+const HEX64_BYTES = 8;
+
+/** Writes kind and fields. Links beyond PEERS_MAX and addresses beyond 64 or longer than 512 bytes are left out. */
+export function writeMessage(writer: ByteWriter, message: Message): void {
+  switch (message.type) {
+    case "hello":
+      writer.varint(HELLO);
+      writeHello(writer, message);
+      return;
+    case "page":
+      writer.varint(PAGE);
+      writePage(writer, message);
+      return;
+    case "ack":
+      writer.varint(ACK);
+      writer.varint(message.frames);
+      writeVector(writer, new EntriesWriter(writer), message.vector);
+      return;
+    case "links":
+      writer.varint(LINKS);
+      writeLinks(writer, message.links);
+      return;
+    case "probe":
+      writer.varint(PROBE);
+      writer.hex(message.digest);
+      writer.f64(message.wallClock);
+      return;
+    case "bye":
+      writer.varint(BYE);
+      writer.varint(BYE_NUMBERS[message.code]);
+      writer.string(cutText(message.detail));
+      return;
+    default:
+      unreachable(message);
+  }
+}
+
+/** Reads the fields of a message, or `undefined` if the kind is not known. Throws DecodeError. */
+export function readMessage(kind: number, reader: ByteReader): Message | undefined {
+  switch (kind) {
+    case HELLO:
+      return readHello(reader);
+    case PAGE:
+      return readPage(reader);
+    case ACK:
+      return readAck(reader);
+    case LINKS:
+      return { type: "links", links: readLinks(reader) } satisfies Links;
+    case PROBE:
+      return { type: "probe", digest: reader.hex(HEX64_BYTES), wallClock: readTime(reader) } satisfies Probe;
+    case BYE:
+      return readBye(reader);
+    default:
+      return undefined;
+  }
+}
+
+function writeHello(writer: ByteWriter, hello: Hello): void {
+  writer.varint(hello.versionMin);
+  writer.varint(hello.versionMax);
+  assert(Buffer.byteLength(hello.clusterId) <= TEXT_BYTES_MAX, "a cluster id has at most 512 bytes");
+  writer.string(hello.clusterId);
+  writer.string(hello.nodeId);
+  writer.hex(hello.epoch);
+  writer.hex(hello.incarnation);
+  writeVector(writer, new EntriesWriter(writer), hello.vector);
+  const addresses = hello.addresses.filter(isText).slice(0, ADDRESSES_MAX);
+  writer.varint(addresses.length);
+  for (const address of addresses) writer.string(address);
+  writeLinks(writer, hello.links);
+  writer.f64(hello.wallClock);
+}
+
+function readHello(reader: ByteReader): Hello {
+  const versionMin = reader.varint();
+  const versionMax = reader.varint();
+  const clusterId = reader.string(TEXT_BYTES_MAX);
+  const nodeId = readNodeId(reader);
+  const epoch = reader.hex(EPOCH_BYTES);
+  if (!isEpoch(epoch)) throw new DecodeError("an epoch that is none");
+  const incarnation = reader.hex(HEX64_BYTES);
+  const vector = readVector(reader, new EntriesReader(reader));
+  const addressCount = reader.count(ADDRESSES_MAX, 1);
+  const addresses: string[] = [];
+  for (let i = 0; i < addressCount; i++) addresses.push(reader.string(TEXT_BYTES_MAX));
+  const links = readLinks(reader);
+  const wallClock = readTime(reader);
+  return {
+    type: "hello",
+    versionMin,
+    versionMax,
+    clusterId,
+    nodeId,
+    epoch,
+    incarnation,
+    vector,
+    addresses,
+    links,
+    wallClock,
+  };
+}
+
+function writePage(writer: ByteWriter, page: Page): void {
+  writer.u8((page.last ? PAGE_LAST : 0) | (page.mark === null ? 0 : PAGE_MARK));
+  writer.varint(page.runFrom);
+  writer.varint(page.runTo);
+  const into = new EntriesWriter(writer);
+  encodeEntries(writer, page.entries, into);
+  if (page.mark !== null) writeVector(writer, into, page.mark);
+}
+
+function readPage(reader: ByteReader): Page {
+  const flags = reader.u8();
+  if (flags > (PAGE_LAST | PAGE_MARK)) throw new DecodeError("unknown flags of a page");
+  const runFrom = reader.varint();
+  const runTo = reader.varint();
+  const from = new EntriesReader(reader);
+  const entries = decodeEntries(reader, from);
+  const mark = (flags & PAGE_MARK) === 0 ? null : readVector(reader, from);
+  return { type: "page", entries, last: (flags & PAGE_LAST) !== 0, runFrom, runTo, mark };
+}
+
+function readAck(reader: ByteReader): Ack {
+  const frames = reader.varint();
+  return { type: "ack", frames, vector: readVector(reader, new EntriesReader(reader)) };
+}
+
+function readBye(reader: ByteReader): Bye {
+  // A reason from a later version is one that we cannot act upon.
+  const code = BYE_CODES.get(reader.varint()) ?? "internal";
+  return { type: "bye", code, detail: reader.string(TEXT_BYTES_MAX) };
+}
+
+function writeVector(writer: ByteWriter, origins: EntriesWriter, vector: VectorPairs): void {
+  assert(vector.length <= ORIGINS_MAX, "a version vector has at most ORIGINS_MAX origins");
+  writer.varint(vector.length);
+  for (const [origin, seq] of vector) {
+    origins.origin(origin);
+    writer.varint(seq);
+  }
+}
+
+function readVector(reader: ByteReader, origins: EntriesReader): VectorPairs {
+  const count = reader.count(ORIGINS_MAX, PAIR_BYTES_MIN);
+  const pairs: [Origin, Seq][] = [];
+  for (let i = 0; i < count; i++) pairs.push([origins.origin(), reader.varint()]);
+  return pairs;
+}
+
+function writeLinks(writer: ByteWriter, links: readonly NodeId[]): void {
+  const count = Math.min(links.length, PEERS_MAX);
+  writer.varint(count);
+  for (const nodeId of links.slice(0, count)) writer.string(nodeId);
+}
+
+function readLinks(reader: ByteReader): NodeId[] {
+  const count = reader.count(PEERS_MAX, TEXT_BYTES_MIN);
+  const links: NodeId[] = [];
+  for (let i = 0; i < count; i++) links.push(readNodeId(reader));
+  return links;
+}
+
+function readTime(reader: ByteReader): number {
+  const time = reader.f64();
+  if (!Number.isFinite(time)) throw new DecodeError("a time that is none");
+  return time;
+}
+
+function isText(text: string): boolean {
+  return Buffer.byteLength(text) <= TEXT_BYTES_MAX;
+}
+
+/** The beginning of a text, well-formed: what is for people may be cut. */
+function cutText(text: string): string {
+  // One code unit takes three bytes at most; a surrogate pair that the cut splits is mended like any lone half.
+  return text.slice(0, Math.floor(TEXT_BYTES_MAX / 3)).toWellFormed();
+}
