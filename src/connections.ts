@@ -1,0 +1,348 @@
+/**
+ * Who dials whom, and when. Keeps the replica connected: dials the seeds of its transport and the addresses that
+ * other replicas have announced, up to a degree, and backs off from those that fail.
+ *
+ * Everyone is dialed in small clusters. In large ones each replica keeps `degree` dialed channels to peers chosen at
+ * random, which makes a connected graph, and relays do the rest. A partition may heal without any of these channels
+ * crossing it, so one more channel roams: it is moved to another peer from time to time.
+ */
+import type { Timers } from "./clock.ts";
+import { present } from "./invariant.ts";
+import { FRAME_BYTES_MAX } from "./limits.ts";
+import type { Random } from "./random.ts";
+import type { SessionId } from "./sync/committed.ts";
+import type { Channel, Transport } from "./transport.ts";
+import type { NodeId } from "./types.ts";
+
+export interface ConnectionsOptions {
+  readonly transport: Transport;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly nodeId: NodeId;
+  readonly clusterId: string;
+  /** Channels to keep that we dialed. Default 8. */
+  readonly degree?: number;
+  /** Takes over a channel, and names it: `connected` and `ended` speak of it by that name. */
+  readonly onChannel: (channel: Channel, dialed: boolean) => SessionId;
+  /** For the log. The address is dialed again later. */
+  readonly onFailed?: (address: string, error: unknown) => void;
+}
+
+/** A replica that we know of. */
+export interface Target {
+  readonly nodeId: string;
+  readonly addresses: readonly string[];
+}
+
+const DEGREE = 8;
+/** How often seeds are asked for, and waiting peers are looked at; most of the time events are quicker. */
+const ROUND_MS = 2000;
+const ROAM_MS = 60_000;
+const DIAL_MS_MAX = 10_000;
+const BACKOFF_MS_MIN = 250;
+const BACKOFF_MS_MAX = 30_000;
+/** After a refusal that only a change of configuration can lift. */
+const REFUSED_MS = 300_000;
+/** A session that lasted this long was a success; a shorter one counts as a failed attempt. */
+const STABLE_MS = 5000;
+
+const REFUSALS: readonly string[] = ["cluster-mismatch", "protocol-version"];
+
+interface Remote {
+  readonly address: string;
+  /** Who is there, or was when last seen; undefined while nobody has said. */
+  nodeId: string | undefined;
+  state: "idle" | "waiting" | "dialing" | "open" | "self";
+  /** Attempts that failed since the last stable session. */
+  failures: number;
+  /** Beyond the degree. */
+  roaming: boolean;
+  /** Gives up what `state` says. */
+  stop: () => void;
+}
+
+interface Session {
+  /** Set if we dialed. */
+  readonly remote: Remote | undefined;
+  nodeId: string | undefined;
+  cancelStable: () => void;
+}
+
+export class Connections {
+  readonly #options: ConnectionsOptions;
+  readonly #remotes = new Map<string, Remote>();
+  readonly #sessions = new Map<SessionId, Session>();
+  /** The ends of sessions that came while `onChannel` was still to return their name. */
+  readonly #endedEarly = new Map<SessionId, { nodeId: string | undefined; code: string }>();
+  readonly #own = new Set<string>();
+  #targets: readonly Target[] = [];
+  #handingOver = false;
+  #cancelRound: () => void = nothing;
+  #cancelSoon: (() => void) | undefined;
+  #cancelRoam: (() => void) | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: ConnectionsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Listens, and starts to dial.
+   *
+   * @returns the addresses of this replica
+   * @throws ReplicaError ERR_LISTEN if the transport cannot listen
+   */
+  async open(): Promise<readonly string[]> {
+    const { transport, nodeId, clusterId } = this.#options;
+    const accept = (channel: Channel): void => this.#handOver(channel, undefined);
+    const addresses = await transport.listen({ nodeId, clusterId, maxFrameBytes: FRAME_BYTES_MAX, accept });
+    for (const address of addresses) this.#own.add(address);
+    if (this.#closing === undefined) this.#round();
+    return addresses;
+  }
+
+  /** Everybody we know of: replaces what was said before. Those who are gone are no longer dialed, but not cut off. */
+  setTargets(targets: readonly Target[]): void {
+    this.#targets = targets;
+    this.#soon();
+  }
+
+  /** The session is up: `nodeId` is at the other end, and need not be dialed. */
+  connected(session: SessionId, nodeId: string): void {
+    if (this.#closing !== undefined) return;
+    const entry = this.#sessions.get(session) ?? this.#track(session, undefined);
+    entry.nodeId = nodeId;
+    if (entry.remote !== undefined) entry.remote.nodeId = nodeId;
+    entry.cancelStable();
+    entry.cancelStable = this.#options.timers.after(STABLE_MS, () => {
+      for (const remote of this.#remotes.values()) if (remote.nodeId === nodeId) remote.failures = 0;
+    });
+  }
+
+  /**
+   * The session is over.
+   *
+   * @param nodeId  who was at the other end, if that became known
+   * @param code    why: a ByeCode, or "lost"
+   */
+  ended(session: SessionId, nodeId: string | undefined, code: string): void {
+    const entry = this.#sessions.get(session);
+    if (entry === undefined) {
+      if (this.#handingOver) this.#endedEarly.set(session, { nodeId, code });
+      return;
+    }
+    this.#sessions.delete(session);
+    entry.cancelStable();
+    if (this.#closing !== undefined) return;
+    if (entry.remote !== undefined) {
+      entry.remote.nodeId = nodeId ?? entry.remote.nodeId;
+      this.#leave(entry.remote, code);
+    } else if (!this.#isConnected(nodeId)) {
+      // The other side dials again too: not both at the same moment.
+      for (const remote of this.#remotes.values()) {
+        if (remote.state === "idle" && nodeId !== undefined && remote.nodeId === nodeId) this.#backOff(remote);
+      }
+    }
+    this.#soon();
+  }
+
+  /** Stops dialing and closes the transport, with all its channels. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#cancelRound();
+    this.#cancelSoon?.();
+    this.#cancelRoam?.();
+    for (const { cancelStable } of this.#sessions.values()) cancelStable();
+    for (const { state, stop } of this.#remotes.values()) if (state !== "open") stop();
+    await this.#options.transport.close();
+  }
+
+  /** Looks at everybody, now and from time to time. */
+  #round(): void {
+    this.#reconcile();
+    this.#cancelRound = this.#options.timers.after(this.#jittered(ROUND_MS), () => this.#round());
+  }
+
+  /** Looks at everybody once this turn is over, however often it is asked to. */
+  #soon(): void {
+    if (this.#closing !== undefined) return;
+    this.#cancelSoon ??= this.#options.timers.after(0, () => {
+      this.#cancelSoon = undefined;
+      this.#reconcile();
+    });
+  }
+
+  #reconcile(): void {
+    this.#learn();
+    const candidates = this.#candidates();
+    let free = (this.#options.degree ?? DEGREE) - this.#count(({ roaming }) => !roaming);
+    for (const remote of this.#remotes.values()) {
+      if (free > 0 && remote.roaming) {
+        remote.roaming = false;
+        free -= 1;
+      }
+    }
+    for (; free > 0 && candidates.length > 0; free--) this.#dial(this.#draw(candidates), false);
+    if (candidates.length > 0) {
+      this.#cancelRoam ??= this.#options.timers.after(this.#jittered(ROAM_MS), () => {
+        this.#cancelRoam = undefined;
+        this.#roam();
+      });
+    }
+  }
+
+  /** Moves the channel beyond the degree to somebody else. */
+  #roam(): void {
+    const candidates = this.#candidates();
+    for (const remote of this.#remotes.values()) if (remote.roaming && remote.state === "open") remote.stop();
+    if (candidates.length > 0) this.#dial(this.#draw(candidates), true);
+    this.#soon();
+  }
+
+  /** Brings `#remotes` up to date with the seeds and the targets. */
+  #learn(): void {
+    const wanted = new Map<string, string | undefined>();
+    for (const address of this.#options.transport.seeds()) wanted.set(address, undefined);
+    for (const { nodeId, addresses } of this.#targets) {
+      if (nodeId !== this.#options.nodeId) for (const address of addresses) wanted.set(address, nodeId);
+    }
+    for (const address of this.#own) wanted.delete(address);
+    for (const [address, nodeId] of wanted) {
+      const known = this.#remotes.get(address);
+      if (known !== undefined) known.nodeId ??= nodeId;
+      else this.#remotes.set(address, { address, nodeId, state: "idle", failures: 0, roaming: false, stop: nothing });
+    }
+    for (const remote of this.#remotes.values()) {
+      if (wanted.has(remote.address) || isBusy(remote)) continue;
+      remote.stop();
+      this.#remotes.delete(remote.address);
+    }
+  }
+
+  /** One address for each replica that is worth a dial now. */
+  #candidates(): Remote[] {
+    const taken = new Set<string | undefined>();
+    for (const { nodeId } of this.#sessions.values()) taken.add(nodeId);
+    for (const remote of this.#remotes.values()) if (isBusy(remote)) taken.add(remote.nodeId);
+    // Of the addresses whose replica is not known yet, each may be another one.
+    taken.delete(undefined);
+    const candidates: Remote[] = [];
+    for (const remote of this.#remotes.values()) {
+      if (remote.state !== "idle" || taken.has(remote.nodeId)) continue;
+      candidates.push(remote);
+      if (remote.nodeId !== undefined) taken.add(remote.nodeId);
+    }
+    return candidates;
+  }
+
+  #draw(candidates: Remote[]): Remote {
+    const [drawn] = candidates.splice(Math.floor(this.#options.random.fraction() * candidates.length), 1);
+    return present(drawn, "a candidate is drawn from some");
+  }
+
+  #dial(remote: Remote, roaming: boolean): void {
+    const controller = new AbortController();
+    let settled = false;
+    const settle = (): boolean => {
+      if (settled) return false;
+      settled = true;
+      cancelDeadline();
+      return true;
+    };
+    const fail = (error: unknown): void => {
+      if (!settle()) return;
+      this.#options.onFailed?.(remote.address, error);
+      this.#leave(remote, "lost");
+      this.#soon();
+    };
+    const cancelDeadline = this.#options.timers.after(DIAL_MS_MAX, () => {
+      fail(new Error(`no answer within ${DIAL_MS_MAX} ms`));
+      controller.abort();
+    });
+    remote.state = "dialing";
+    remote.roaming = roaming;
+    remote.stop = () => {
+      settle();
+      controller.abort();
+    };
+    this.#options.transport.dial(remote.address, controller.signal).then((channel) => {
+      // A transport may be slow to notice that it should have stopped.
+      if (settle()) this.#handOver(channel, remote);
+      else channel.close();
+    }, fail);
+  }
+
+  #handOver(channel: Channel, remote: Remote | undefined): void {
+    if (this.#closing !== undefined) return channel.close();
+    if (remote !== undefined) {
+      remote.state = "open";
+      remote.stop = () => channel.close();
+    }
+    this.#handingOver = true;
+    const session = this.#options.onChannel(channel, remote !== undefined);
+    this.#handingOver = false;
+    this.#track(session, remote);
+    const end = this.#endedEarly.get(session);
+    this.#endedEarly.clear();
+    if (end !== undefined) this.ended(session, end.nodeId, end.code);
+  }
+
+  #track(session: SessionId, remote: Remote | undefined): Session {
+    const entry: Session = { remote, nodeId: undefined, cancelStable: nothing };
+    this.#sessions.set(session, entry);
+    return entry;
+  }
+
+  /** An attempt or a session at an address we dialed is over. */
+  #leave(remote: Remote, code: string): void {
+    remote.roaming = false;
+    remote.stop = nothing;
+    if (code === "self") remote.state = "self";
+    else if (REFUSALS.includes(code)) this.#wait(remote, this.#jittered(REFUSED_MS));
+    else this.#backOff(remote);
+  }
+
+  #backOff(remote: Remote): void {
+    // The exponent is bounded because 2 ** 1100 is Infinity, and Infinity times a fraction of 0 is NaN.
+    const delayMs = Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** Math.min(remote.failures, 20));
+    remote.failures += 1;
+    this.#wait(remote, this.#jittered(delayMs));
+  }
+
+  #wait(remote: Remote, delayMs: number): void {
+    remote.state = "waiting";
+    remote.stop = this.#options.timers.after(delayMs, () => {
+      remote.state = "idle";
+      remote.stop = nothing;
+      this.#soon();
+    });
+  }
+
+  #isConnected(nodeId: string | undefined): boolean {
+    for (const session of this.#sessions.values()) if (session.nodeId === nodeId) return true;
+    return false;
+  }
+
+  #count(counts: (remote: Remote) => boolean): number {
+    let count = 0;
+    for (const remote of this.#remotes.values()) if (isBusy(remote) && counts(remote)) count += 1;
+    return count;
+  }
+
+  /** Between half of `ms` and `ms`: replicas that lost each other at one moment do not all come back at one. */
+  #jittered(ms: number): number {
+    return ms * (0.5 + this.#options.random.fraction() / 2);
+  }
+}
+
+function isBusy({ state }: Remote): boolean {
+  return state === "dialing" || state === "open";
+}
+
+function nothing(): void {
+  // There is nothing to stop.
+}
