@@ -84,29 +84,35 @@ export async function verifyStore(
       }),
     );
   }
-  let expected: { number: number; records: number; chain: number } | undefined;
+  let before: { number: number; records: number; chain: number } | undefined;
   for (const number of segments) {
     if (limit !== undefined && number > limit.number) break;
     const path = `${directory}/${segmentName(number)}`;
     await check(segmentName(number), async () => {
+      const previous = before;
+      before = undefined;
       const read = await readHeader(disk, path, "log");
       if (read.type === "bad") return "has no intact header";
       const { records, chain } = read.header;
-      const before = expected;
-      expected = undefined;
       const size = limit?.number === number ? limit.bytes : read.fileBytes;
-      const from = { offset: FILE_HEADER_BYTES, records, chain };
       const scan = await withFile(disk.open(path, "read"), (file) =>
-        scanSegment(file, size, read.crc, from, isDecodable),
+        scanSegment(file, size, read.crc, { offset: FILE_HEADER_BYTES, records, chain }, isDecodable),
       );
       bytes += size;
-      expected =
-        scan.tail === "none" ? { number: number + 1, records: scan.end.records, chain: scan.end.chain } : undefined;
+      // A torn seal shows nowhere but here: what follows continues the last good record.
+      const isLast = number === (limit?.number ?? segments.at(-1));
+      before = { number: number + 1, records: scan.end.records, chain: scan.end.chain };
       if (read.header.number !== number) return `says that it is segment ${read.header.number}`;
-      if (before !== undefined && (before.number !== number || before.records !== records || before.chain !== chain)) {
+      if (
+        previous !== undefined &&
+        (previous.number !== number || previous.records !== records || previous.chain !== chain)
+      ) {
         return "does not continue the segment before it";
       }
-      return scan.tail === "none" ? undefined : `has no good record from byte ${scan.end.offset} on`;
+      if (scan.tail === "damaged" || (scan.tail === "torn" && isLast)) {
+        return `has no good record from byte ${scan.end.offset} on`;
+      }
+      return undefined;
     });
   }
   return { ok: problems.length === 0, problems, entries: state.table.live, bytes };

@@ -170,7 +170,7 @@ async function build(
       loadSnapshot(file, header, seed, state, (bytes) => report("snapshot", bytes)),
     );
     if (footer === undefined) return undefined;
-    start = header;
+    start = cutOf(header);
     requiredRecords = footer.requiredRecords;
   }
   const end = await walkLog(disk, directory, files.segments, start, base !== undefined, state, (bytes) =>
@@ -215,13 +215,15 @@ async function walkLog(
     );
     read += fileBytes;
     onProgress(read);
-    // What is followed by a segment had been synced before.
-    const tail = scan.tail === "torn" && number < last ? "damaged" : scan.tail;
+    cut = { number: number + 1, records: scan.end.records, lsn: state.lsn, chain: scan.end.chain };
+    // What is followed by a segment had been synced before, up to the seal: if only that is torn, the next one fits.
+    const next = segments.get(cut.number)?.header;
+    const isWhole = scan.tail === "none" || (scan.tail === "torn" && next !== undefined && isContinuation(next, cut));
+    const tail = isWhole ? "none" : number < last ? "damaged" : scan.tail;
     const segment = { header, seed, fileBytes };
-    end = { cut, segment, position: scan.end, closed: scan.closed, tail, unusable: [] };
+    end = { cut: cutOf(header), segment, position: scan.end, closed: scan.closed, tail, unusable: [] };
     if (tail !== "none") return { ...end, unusable: behind(number) };
     isNextCertain = scan.sealed;
-    cut = { number: number + 1, records: scan.end.records, lsn: state.lsn, chain: scan.end.chain };
   }
   if (isNextCertain) return damagedAt(cut, []);
   return end ?? emptyLog(cut);
@@ -235,6 +237,10 @@ function damagedAt(cut: Cut, unusable: readonly number[]): LogEnd {
 function emptyLog(cut: Cut): LogEnd {
   const position = { offset: FILE_HEADER_BYTES, records: cut.records, chain: cut.chain };
   return { cut, position, closed: false, tail: "none", unusable: [] };
+}
+
+function cutOf({ number, records, lsn, chain }: FileHeader): Cut {
+  return { number, records, lsn, chain };
 }
 
 function isContinuation(header: FileHeader, cut: Cut): boolean {

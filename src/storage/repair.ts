@@ -39,7 +39,7 @@ export async function repair(
   if (segment === undefined) {
     const salt = random.hex64();
     return {
-      segment: await createSegment(disk, directory, { kind: "log", ...cut, nodeId, clusterId, epoch, salt }),
+      segment: await createSegment(disk, directory, { ...cut, kind: "log", nodeId, clusterId, epoch, salt }),
       setAside,
     };
   }

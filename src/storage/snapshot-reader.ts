@@ -16,6 +16,9 @@ import type { CoreState } from "../core/core-state.ts";
 import { makeOrigin } from "../types.ts";
 import type { DiskFile } from "./disk.ts";
 
+/** Holds the usual block; larger ones get a buffer of their own. */
+const READ_BYTES = 256 * 1024;
+
 /** Gets each block but the footer, valid during the call. A DecodeError from here means a damaged snapshot. */
 type OnBlock = (kind: BlockKind, payload: Uint8Array, fileBytes: number) => void;
 
@@ -71,7 +74,7 @@ async function readBlocks(
   onBlock: (...block: [...Parameters<OnBlock>, whole: Uint8Array]) => void,
 ): Promise<Footer | undefined> {
   const size = await file.size();
-  let buffer = Buffer.alloc(256 * 1024);
+  let buffer = Buffer.alloc(Math.min(size, READ_BYTES));
   for (let position = FILE_HEADER_BYTES; ; ) {
     const headBytes = await file.read(buffer.subarray(0, BLOCK_HEADER_BYTES), position);
     const header = parseBlockHeader(buffer.subarray(0, headBytes));

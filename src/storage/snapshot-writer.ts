@@ -48,7 +48,7 @@ export function writeSnapshot(request: SnapshotRequest): Promise<number> {
   const { disk, directory, cut, state, clusterId, nodeId, salt, checkAbort } = request;
   const bookkeeping = bookkeepingOf(state);
   const epoch = epochOf(state.origin);
-  const header = encodeFileHeader({ kind: "snapshot", ...cut, epoch, salt, clusterId, nodeId });
+  const header = encodeFileHeader({ ...cut, kind: "snapshot", epoch, salt, clusterId, nodeId });
   let bytes = 0;
   return replaceFile(disk, directory, snapshotName(cut.number), async (file) => {
     const output = new SnapshotOutput(file, header);

@@ -120,9 +120,10 @@ export class Wal {
   rotate(epoch: Epoch, salt: string): Promise<Cut> {
     return this.#inOrder(async () => {
       const { header, file } = this.#segment;
-      if (this.#offset === FILE_HEADER_BYTES) return header;
+      const { number, records, lsn, chain } = header;
+      if (this.#offset === FILE_HEADER_BYTES) return { number, records, lsn, chain };
       await this.sync();
-      const cut: Cut = { number: header.number + 1, records: this.#records, lsn: this.#lsn, chain: this.#chain };
+      const cut: Cut = { number: number + 1, records: this.#records, lsn: this.#lsn, chain: this.#chain };
       const next = await this.#create({ ...header, ...cut, epoch, salt });
       try {
         // Only now, so that the seal proves that there was a next segment; a lost one shows.
