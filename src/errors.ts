@@ -8,6 +8,8 @@ export type ErrorCode =
   | "ERR_VALUE"
   /** A value, batch or store would exceed a limit. Retryable after making room. Nothing was changed. */
   | "ERR_LIMIT"
+  /** The replica was opened with `readOnly`. Not retryable. Nothing was changed. */
+  | "ERR_READ_ONLY"
   /** The replica is closed. Not retryable: open it again. */
   | "ERR_CLOSED"
   /** Another process holds the data directory. Retryable once it has exited. The directory is untouched. */

@@ -55,3 +55,5 @@ export const READY_BYTES_MAX = 8 * 1024 * 1024;
 
 /** Into how many parts the digest divides the keys. All replicas must agree on it. A power of two. */
 export const DIGEST_BUCKETS = 2048;
+/** Changes that wait for one watcher; one more and it has lagged. */
+export const WATCH_QUEUE_MAX = 16_384;

@@ -13,7 +13,7 @@ export interface AdmissionLimits {
   readonly maxDriftMs: number;
 }
 
-export type RefusalReason = "key-too-long" | "value-too-long" | "clock-ahead" | "store-full" | "bad-value" | "policy";
+export type RefusalReason = "key-too-long" | "value-too-long" | "clock-ahead" | "store-full" | "unreadable";
 
 /** The store as an entry would find it. */
 export interface StoreSize {
@@ -30,7 +30,12 @@ export interface StoreSize {
  * ahead would win against every honest write until the wall clocks catch up. A tombstone is let into
  * a full store: refusing it would keep alive what it deletes.
  */
-export function refusal(entry: Entry, limits: AdmissionLimits, size: StoreSize, now: Millis): RefusalReason | undefined {
+export function refusal(
+  entry: Entry,
+  limits: AdmissionLimits,
+  size: StoreSize,
+  now: Millis,
+): RefusalReason | undefined {
   if (entry.key.length > limits.maxKeyBytes) return "key-too-long";
   const valueBytes = entry.value?.length ?? 0;
   if (valueBytes > limits.maxValueBytes) return "value-too-long";

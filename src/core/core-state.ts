@@ -4,7 +4,16 @@
  * snapshot before it is used).
  */
 import { assert, unreachable } from "../invariant.ts";
-import { makeOrigin, nodeIdOf, type Entry, type Lsn, type NodeId, type Origin, type Seq, type Stamp } from "../types.ts";
+import {
+  makeOrigin,
+  nodeIdOf,
+  type Entry,
+  type Lsn,
+  type NodeId,
+  type Origin,
+  type Seq,
+  type Stamp,
+} from "../types.ts";
 import { compareOrders } from "./lww.ts";
 import type { StateOp } from "./ops.ts";
 import { EntryTable, NO_SLOT, type Slot } from "./table.ts";
@@ -197,4 +206,3 @@ function compareContents(a: Entry, b: Entry): number {
   }
   return Buffer.compare(a.value, b.value) || a.expiresAt - b.expiresAt;
 }
-

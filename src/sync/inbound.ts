@@ -5,8 +5,9 @@
  */
 import { beats } from "../core/lww.ts";
 import { VersionVector, type VectorPairs } from "../core/version-vector.ts";
-import { QUARANTINE_BYTES_MAX, QUARANTINE_ENTRIES_MAX, STAGED_BYTES_MAX, STAGED_ENTRIES_MAX } from "../limits.ts";
+import { QUARANTINE_BYTES_MAX, QUARANTINE_ENTRIES_MAX } from "../limits.ts";
 import type { Entry, Origin, Seq } from "../types.ts";
+import type { FlowLimits } from "./flow.ts";
 import type { Page } from "./messages.ts";
 import { bytesToText } from "./text.ts";
 
@@ -17,6 +18,7 @@ export interface Transfer {
 }
 
 export class Inbound {
+  readonly #flow: FlowLimits;
   #staged: Entry[] = [];
   #stagedBytes = 0;
   /** Refused entries by key, the newest of each key. */
@@ -27,6 +29,10 @@ export class Inbound {
   #runFrom: Seq = 0;
   #runTo: Seq = 0;
   #live = false;
+
+  constructor(flow: FlowLimits) {
+    this.#flow = flow;
+  }
 
   /** Whether the peer has said that it sent everything it had. */
   get live(): boolean {
@@ -56,7 +62,7 @@ export class Inbound {
       if (page.runFrom !== this.#runTo || this.#runTo === 0) this.#runFrom = page.runFrom;
       this.#runTo = page.runTo;
     }
-    const tooMuch = this.#stagedBytes > STAGED_BYTES_MAX || this.#staged.length > STAGED_ENTRIES_MAX;
+    const tooMuch = this.#stagedBytes > this.#flow.stagedBytes || this.#staged.length > this.#flow.stagedEntries;
     if (!page.last && !tooMuch) return undefined;
     const entries = this.#staged;
     this.#staged = [];

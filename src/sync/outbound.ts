@@ -8,9 +8,9 @@
 import type { CoreState } from "../core/core-state.ts";
 import { NO_SLOT } from "../core/table.ts";
 import { VersionVector, type VectorPairs } from "../core/version-vector.ts";
-import { PAGE_BYTES, PAGE_ENTRIES_MAX, RELAY_WAITS_MAX, WINDOW_BYTES } from "../limits.ts";
 import { nodeIdOf, type Entry, type Lsn, type NodeId, type Origin } from "../types.ts";
 import type { Ready, SessionId } from "./committed.ts";
+import type { FlowLimits } from "./flow.ts";
 import type { Page } from "./messages.ts";
 import { WaitingList, type WaitingWrite } from "./waiting.ts";
 
@@ -40,6 +40,7 @@ export class Outbound {
   readonly #state: CoreState;
   readonly #session: SessionId;
   readonly #peer: Origin;
+  readonly #flow: FlowLimits;
   /** Sends a page and returns its frame number. */
   readonly #send: (page: Page) => number;
   readonly #waiting = new WaitingList();
@@ -65,6 +66,7 @@ export class Outbound {
     session: SessionId,
     peer: Origin,
     covered: VectorPairs,
+    flow: FlowLimits,
     send: (page: Page) => number,
   ) {
     this.#state = state;
@@ -72,6 +74,7 @@ export class Outbound {
     this.#peer = peer;
     this.#acked = new VersionVector(covered);
     this.#claimed = new VersionVector(covered);
+    this.#flow = flow;
     this.#send = send;
   }
 
@@ -118,7 +121,7 @@ export class Outbound {
 
   /** Catch-up: sends pages from the change log until the window is full or the end is reached. */
   pump(durable: Durable): void {
-    while (this.#phase === "catching-up" && this.#inFlightBytes < WINDOW_BYTES) {
+    while (this.#phase === "catching-up" && this.#inFlightBytes < this.#flow.windowBytes) {
       const entries: Entry[] = [];
       const atEnd = this.#collect(entries, durable);
       if (!atEnd) {
@@ -132,7 +135,7 @@ export class Outbound {
   /** Live: passes on what has just become durable. `durable` includes it. */
   forward(ready: Ready, durable: Durable, tick: number): void {
     if (this.#phase !== "live") return this.pump(durable);
-    if (this.#inFlightBytes >= WINDOW_BYTES) {
+    if (this.#inFlightBytes >= this.#flow.windowBytes) {
       this.#fallBack(ready.lsn);
       return;
     }
@@ -143,7 +146,7 @@ export class Outbound {
     for (const batch of ready.batches) {
       if (batch.via === this.#session) continue;
       // Between batches a transfer may end, so that no batch is staged for another one's sake.
-      if (bytes > PAGE_BYTES) {
+      if (bytes > this.#flow.pageBytes) {
         this.#sendPages(entries.splice(0), null, 0, 0);
         bytes = 0;
       }
@@ -167,7 +170,7 @@ export class Outbound {
   #isForPeer(entry: Entry, lsn: Lsn, tick: number): boolean {
     if (entry.origin === this.#peer || this.#acked.covers(entry.origin, entry.seq)) return false;
     if (entry.origin === this.#state.origin) return true;
-    if (!this.#authors.has(nodeIdOf(entry.origin)) || this.#waiting.size >= RELAY_WAITS_MAX) return true;
+    if (!this.#authors.has(nodeIdOf(entry.origin)) || this.#waiting.size >= this.#flow.relayWaits) return true;
     const { key, origin, seq } = entry;
     this.#waiting.add({ key, lsn, dueTick: tick + RELAY_WAIT_TICKS, origin, seq });
     return false;
@@ -188,7 +191,7 @@ export class Outbound {
   #collect(entries: Entry[], durable: Durable): boolean {
     const { table } = this.#state;
     let bytes = 0;
-    while (bytes < PAGE_BYTES && entries.length < PAGE_ENTRIES_MAX) {
+    while (bytes < this.#flow.pageBytes && entries.length < this.#flow.pageEntries) {
       const slot = table.nextChange(this.#cursor, this.#acked);
       if (slot === NO_SLOT || table.lsnAt(slot) > durable.lsn) return true;
       this.#cursor = table.lsnAt(slot);
@@ -268,7 +271,7 @@ export class Outbound {
     let page: Entry[] = [];
     let bytes = 0;
     for (const entry of entries) {
-      if (bytes > PAGE_BYTES || page.length >= PAGE_ENTRIES_MAX) {
+      if (bytes > this.#flow.pageBytes || page.length >= this.#flow.pageEntries) {
         this.#sendPage({ type: "page", entries: page, last: false, runFrom: 0, runTo: 0, mark: null });
         page = [];
         bytes = 0;

@@ -14,6 +14,7 @@ import { assert, present, unreachable } from "../invariant.ts";
 import { LEASE_MS, LEASE_SEQS, ORIGINS_MAX, PEERS_MAX } from "../limits.ts";
 import { epochOf, makeOrigin, nodeIdOf, type Entry, type Epoch, type Lsn, type Millis, type NodeId, type Stamp } from "../types.ts";
 import type { Change, Outgoing, Ready, SessionEvent, SessionId } from "./committed.ts";
+import { FLOW_LIMITS, type FlowLimits } from "./flow.ts";
 import { Inbound } from "./inbound.ts";
 import { PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN, type ByeCode, type Hello, type Message, type Page } from "./messages.ts";
 import { Outbound, type Durable } from "./outbound.ts";
@@ -36,8 +37,10 @@ export interface ReplicatorOptions {
   /** The last process may have issued up to its lease what the log does not show. */
   readonly unclean: boolean;
   readonly limits: AdmissionLimits;
-  /** Whether a value of a peer can be decoded. */
-  readonly isValue: (value: Uint8Array) => boolean;
+  /** Whether the key and the value of a peer's entry can be decoded. */
+  readonly isReadable: (entry: Entry) => boolean;
+  /** For tests. Default: FLOW_LIMITS. */
+  readonly flow?: FlowLimits;
   /** An epoch that sorts above `epoch`. */
   readonly nextEpoch: (epoch: Epoch) => Epoch;
 }
@@ -217,6 +220,15 @@ export class Replicator {
     if (session !== undefined) this.#forget(session);
   }
 
+  /** Says goodbye to everybody. */
+  closeSessions(): void {
+    for (const session of [...this.#sessions.values()]) this.#end(session, "closing", "the replica closes");
+  }
+
+  nodeIdOf(id: SessionId): NodeId | undefined {
+    return this.#sessions.get(id)?.peer?.nodeId;
+  }
+
   /** A frame could not be decoded. */
   receiveBad(id: SessionId, reason: string): void {
     const session = this.#sessions.get(id);
@@ -290,7 +302,9 @@ export class Replicator {
       return;
     }
     const origin = makeOrigin(hello.nodeId, hello.epoch);
-    const outbound = new Outbound(this.#state, session.id, origin, hello.vector, (page) => this.#send(session, page));
+    const flow = this.#options.flow ?? FLOW_LIMITS;
+    const send = (page: Page): number => this.#send(session, page);
+    const outbound = new Outbound(this.#state, session.id, origin, hello.vector, flow, send);
     session.peer = {
       nodeId: hello.nodeId,
       epoch: hello.epoch,
@@ -298,7 +312,7 @@ export class Replicator {
       incarnation: hello.incarnation,
       addresses: hello.addresses,
       outbound,
-      inbound: new Inbound(),
+      inbound: new Inbound(flow),
       links: new Set(hello.links),
       clockOffsetMs: hello.wallClock - now,
     };
@@ -439,7 +453,7 @@ export class Replicator {
 
   #refusal(entry: Entry, now: Millis): RefusalReason | undefined {
     const { table, covered } = this.#state;
-    if (entry.value !== null && !this.#options.isValue(entry.value)) return "bad-value";
+    if (!this.#options.isReadable(entry)) return "unreadable";
     if (covered.size >= ORIGINS_MAX && covered.get(entry.origin) === 0) return "store-full";
     const size = { keys: table.size, bytes: table.bytes, present: table.find(entry.key) !== NO_SLOT };
     return refusal(entry, this.#options.limits, size, now);

@@ -1,0 +1,228 @@
+/**
+ * The loop in which the pure core meets the disk and the peers: it makes what the replicator has ready
+ * durable as one record, then sends, then publishes, then resolves. One record is in flight at a time;
+ * whatever is written meanwhile becomes the next one (group commit).
+ */
+import type { Timers, WallClock } from "./clock.ts";
+import { decodeMessage, encodeBody, frameOf } from "./codec/messages.ts";
+import type { StateOp } from "./core/ops.ts";
+import type { ReplicaError } from "./errors.ts";
+import type { Change, Ready, SessionEvent, SessionId } from "./sync/committed.ts";
+import type { Message } from "./sync/messages.ts";
+import { TICK_MS, type Replicator } from "./sync/replicator.ts";
+import type { Channel } from "./transport.ts";
+import type { Lsn } from "./types.ts";
+
+/** Where records go. */
+export interface Log {
+  /** Resolves when the record has the configured durability. */
+  append(ops: readonly StateOp[], lsn: Lsn): Promise<void>;
+}
+
+export interface DriverOptions {
+  readonly replicator: Replicator;
+  /** `undefined`: memory only, everything is durable at once. */
+  readonly log: Log | undefined;
+  readonly clock: WallClock;
+  readonly timers: Timers;
+  /** Durable changes, in commit order. Must not throw. */
+  readonly publish: (changes: readonly Change[]) => void;
+  readonly onEvent: (event: SessionEvent) => void;
+  /** The log has failed: nothing more becomes durable, the replica serves reads only. Called once. */
+  readonly onFailure: (error: ReplicaError) => void;
+}
+
+interface Wait {
+  readonly lsn: Lsn;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export interface ChannelBytes {
+  in: number;
+  out: number;
+}
+
+export class Driver {
+  readonly #options: DriverOptions;
+  readonly #replicator: Replicator;
+  readonly #channels = new Map<SessionId, { readonly channel: Channel; readonly bytes: ChannelBytes }>();
+  #waits: Wait[] = [];
+  #nextSession: SessionId = 1;
+  #committing = false;
+  #failure: ReplicaError | undefined;
+  #cancelTick: () => void = () => undefined;
+  #stopped = false;
+  #onIdle: () => void = () => undefined;
+
+  constructor(options: DriverOptions) {
+    this.#options = options;
+    this.#replicator = options.replicator;
+    this.#scheduleTick();
+  }
+
+  /** Why nothing can be made durable any more. */
+  get failure(): ReplicaError | undefined {
+    return this.#failure;
+  }
+
+  /** Bytes that a session has moved. */
+  bytesOf(session: SessionId): ChannelBytes {
+    return this.#channels.get(session)?.bytes ?? { in: 0, out: 0 };
+  }
+
+  remoteOf(session: SessionId): string | undefined {
+    return this.#channels.get(session)?.channel.remote;
+  }
+
+  /** Takes over a channel to some replica. */
+  attach(channel: Channel, dialed: boolean): SessionId {
+    const session = this.#nextSession++;
+    const bytes = { in: 0, out: 0 };
+    this.#channels.set(session, { channel, bytes });
+    this.#replicator.connect(session, dialed, this.#options.clock.now());
+    channel.start({
+      frame: (frame) => {
+        bytes.in += frame.length;
+        this.#receive(session, frame);
+      },
+      closed: (reason) => {
+        if (!this.#channels.delete(session)) return;
+        this.#options.onEvent(this.#closedEvent(session, reason));
+        this.#replicator.disconnect(session);
+        this.wake();
+      },
+    });
+    this.wake();
+    return session;
+  }
+
+  /** To be called after anything was done to the replicator: sends what may leave and commits what is ready. */
+  wake(): void {
+    this.#send();
+    for (const event of this.#replicator.takeEvents()) this.#handle(event);
+    if (!this.#committing && this.#replicator.hasReady && this.#failure === undefined) void this.#commit();
+  }
+
+  /** Resolves when everything up to `lsn` is durable, in the order of the calls. */
+  durable(lsn: Lsn): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (lsn <= this.#replicator.durable.lsn && !this.#committing) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.#waits.push({ lsn, resolve, reject });
+    });
+  }
+
+  /** Resolves when no record is on its way. */
+  async idle(): Promise<void> {
+    if (this.#committing && this.#failure === undefined) await new Promise<void>((resolve) => (this.#onIdle = resolve));
+  }
+
+  /** Ends all sessions and the ticking. What is being committed goes on: await `durable` first. */
+  stop(): void {
+    this.#stopped = true;
+    this.#cancelTick();
+    this.#replicator.closeSessions();
+    this.wake();
+  }
+
+  #receive(session: SessionId, frame: Uint8Array): void {
+    if (!this.#channels.has(session)) return;
+    const now = this.#options.clock.now();
+    const decoded = decodeMessage(frame);
+    if (decoded.type === "message") this.#replicator.receive(session, decoded.number, decoded.message, now);
+    else if (decoded.type === "unknown") this.#replicator.receiveUnknown(session, decoded.number, now);
+    else this.#replicator.receiveBad(session, decoded.reason);
+    this.wake();
+  }
+
+  /** One record after the other, until nothing is ready. Starts in a microtask: writes of one turn share a record. */
+  async #commit(): Promise<void> {
+    this.#committing = true;
+    await null;
+    for (let ready = this.#replicator.takeReady(); ready !== undefined; ready = this.#replicator.takeReady()) {
+      if (this.#options.log !== undefined) {
+        try {
+          await this.#options.log.append(ready.ops, ready.lsn);
+        } catch (error) {
+          this.#fail(error as ReplicaError);
+          return;
+        }
+      }
+      this.#settle(ready);
+    }
+    this.#committing = false;
+    this.#onIdle();
+    // A wait for what is durable already, issued while the last record was on its way.
+    this.#resolve();
+  }
+
+  #settle(ready: Ready): void {
+    this.#replicator.persisted(ready);
+    this.#send();
+    this.#options.publish(ready.changes);
+    this.#resolve();
+    for (const event of this.#replicator.takeEvents()) this.#handle(event);
+  }
+
+  #resolve(): void {
+    const { lsn } = this.#replicator.durable;
+    let count = 0;
+    while (count < this.#waits.length && this.#waits[count]!.lsn <= lsn) count += 1;
+    if (count === 0) return;
+    const done = this.#waits.slice(0, count);
+    this.#waits = this.#waits.slice(count);
+    for (const wait of done) wait.resolve();
+  }
+
+  /** Fail-stop: memory is ahead of the disk, so no peer may hear from us any more. */
+  #fail(error: ReplicaError): void {
+    this.#failure = error;
+    this.#onIdle();
+    const waits = this.#waits;
+    this.#waits = [];
+    for (const wait of waits) wait.reject(error);
+    this.#cancelTick();
+    for (const { channel } of this.#channels.values()) channel.close();
+    this.#options.onFailure(error);
+  }
+
+  #send(): void {
+    let body: { message: Message; bytes: Uint8Array } | undefined;
+    for (const { session, frame, message } of this.#replicator.takeOutgoing()) {
+      const open = this.#channels.get(session);
+      if (open === undefined || this.#failure !== undefined) continue;
+      if (body?.message !== message) body = { message, bytes: encodeBody(message) };
+      const bytes = frameOf(body.bytes, frame);
+      open.bytes.out += bytes.length;
+      open.channel.send(bytes);
+    }
+  }
+
+  #handle(event: SessionEvent): void {
+    if (event.type === "end") {
+      const open = this.#channels.get(event.session);
+      if (open === undefined) return;
+      // The event first: whoever hears of it may still ask for the channel.
+      this.#options.onEvent(event);
+      this.#channels.delete(event.session);
+      open.channel.close();
+      return;
+    }
+    this.#options.onEvent(event);
+  }
+
+  #closedEvent(session: SessionId, reason: string): SessionEvent {
+    const nodeId = this.#replicator.nodeIdOf(session);
+    return { type: "end", session, code: "lost", detail: reason, ...(nodeId === undefined ? {} : { nodeId }) };
+  }
+
+  #scheduleTick(): void {
+    this.#cancelTick = this.#options.timers.after(TICK_MS, () => {
+      if (this.#stopped || this.#failure !== undefined) return;
+      this.#scheduleTick();
+      this.#replicator.tick(this.#options.clock.now());
+      this.wake();
+    });
+  }
+}

@@ -1,0 +1,74 @@
+/** Ranges as users give them (strings) and as the table takes them (bytes). */
+import { encodeKey } from "./codec/keys.ts";
+import type { Range } from "./core/table.ts";
+import { ReplicaError } from "./errors.ts";
+import { RESERVED_PREFIX_BYTE } from "./limits.ts";
+
+/** A part of the key space, in UTF-8 byte order. What is left out does not bound it; all that is given must hold. */
+export interface KeyRange {
+  /** Keys that begin with it. */
+  readonly prefix?: string;
+  readonly gt?: string;
+  readonly gte?: string;
+  readonly lt?: string;
+  readonly lte?: string;
+}
+
+export const KEY_RANGE_FIELDS = ["prefix", "gt", "gte", "lt", "lte"] as const;
+
+/** Bounds as bytes: from `gte` on, up to and without `lt`. */
+export interface ByteRange {
+  readonly gte: Uint8Array;
+  readonly lt: Uint8Array;
+}
+
+/** Where the user's keys end: reserved keys begin with a byte that UTF-8 never has. */
+const END_OF_KEYS = Uint8Array.of(RESERVED_PREFIX_BYTE);
+const START_OF_KEYS = new Uint8Array(0);
+
+/** @throws ReplicaError ERR_OPTION if a bound is not a well-formed string */
+export function byteRange(range: KeyRange): ByteRange {
+  const lower: Uint8Array[] = [START_OF_KEYS];
+  const upper: Uint8Array[] = [END_OF_KEYS];
+  for (const field of KEY_RANGE_FIELDS) {
+    const bound = range[field];
+    if (bound === undefined) continue;
+    if (typeof bound !== "string" || !bound.isWellFormed()) {
+      throw new ReplicaError("ERR_OPTION", `${field} must be a well-formed string`);
+    }
+    const bytes = encodeKey(bound);
+    if (field === "gt" || field === "gte") lower.push(field === "gt" ? successor(bytes) : bytes);
+    else if (field === "lt" || field === "lte") upper.push(field === "lte" ? successor(bytes) : bytes);
+    else {
+      lower.push(bytes);
+      upper.push(afterPrefix(bytes));
+    }
+  }
+  return {
+    gte: lower.reduce((a, b) => (Buffer.compare(a, b) < 0 ? b : a)),
+    lt: upper.reduce((a, b) => (Buffer.compare(a, b) < 0 ? a : b)),
+  };
+}
+
+export function isInRange(key: Uint8Array, { gte, lt }: ByteRange): boolean {
+  return Buffer.compare(key, gte) >= 0 && Buffer.compare(key, lt) < 0;
+}
+
+export function tableRange({ gte, lt }: ByteRange, reverse: boolean): Range {
+  return { gte, lt, reverse };
+}
+
+/** The first key behind `key`. */
+function successor(key: Uint8Array): Uint8Array {
+  const next = new Uint8Array(key.length + 1);
+  next.set(key);
+  return next;
+}
+
+/** The first key behind all that begin with `prefix`. Its last byte is below 0xff, since it is UTF-8. */
+function afterPrefix(prefix: Uint8Array): Uint8Array {
+  if (prefix.length === 0) return END_OF_KEYS;
+  const next = prefix.slice();
+  next[next.length - 1] = (next[next.length - 1] ?? 0) + 1;
+  return next;
+}

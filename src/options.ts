@@ -1,0 +1,181 @@
+/** The options of `openReplica` and of its members: what may be given, and what is refused. */
+import type { Timers, WallClock } from "./clock.ts";
+import { ReplicaError } from "./errors.ts";
+import {
+  BATCH_BYTES_MAX,
+  BATCH_ENTRIES_MAX,
+  DRIFT_MS_MAX,
+  KEY_BYTES_MAX,
+  KEYS_MAX,
+  STORE_BYTES_MAX,
+  VALUE_BYTES_MAX,
+} from "./limits.ts";
+import type { Random } from "./random.ts";
+import type { Disk } from "./storage/disk.ts";
+import type { RecoveryProgress } from "./storage/recovery.ts";
+import type { Transport } from "./transport.ts";
+import { isNodeId, type NodeId } from "./types.ts";
+
+/** Bounds on what the store takes, from the embedder and from peers alike. All inclusive. */
+export interface Limits {
+  /** Bytes of UTF-8. Default and most: 1,024. */
+  readonly maxKeyBytes?: number;
+  /** Bytes of the encoded value. Default 1 MiB, at most 8 MiB. */
+  readonly maxValueBytes?: number;
+  /** Keys in the store, deleted ones included as long as their tombstones are kept. Default 16,000,000. */
+  readonly maxKeys?: number;
+  /** Bytes of all keys and encoded values. Default 8 GiB. */
+  readonly maxBytes?: number;
+  /** Operations of one batch. Default 10,000. */
+  readonly maxBatch?: number;
+}
+
+export interface Logger {
+  debug(message: string): void;
+  info(message: string): void;
+  warn(message: string): void;
+  error(message: string): void;
+}
+
+/**
+ * What an awaited write survives. `"always"`: process crash, system crash and power loss.
+ * `{ intervalMs }`: process crash; power loss takes at most the last interval. `"os"`: process crash only.
+ */
+export type Durability = "always" | "os" | { readonly intervalMs: number };
+
+export interface ReplicaOptions {
+  /** Where the data is kept; created if absent. Default: nowhere, memory only. */
+  readonly directory?: string;
+  /** The replica's name, 1 to 64 bytes. Default: made once, and kept in the directory. */
+  readonly nodeId?: string;
+  /** Replicas of different clusters never mix. 1 to 64 bytes, default "default". */
+  readonly clusterId?: string;
+  /** How to reach other replicas. Default: not at all. */
+  readonly transport?: Transport;
+  /** Default "always". Without a directory it does not apply. */
+  readonly durability?: Durability;
+  readonly limits?: Limits;
+  /** How far ahead of our wall clock a write of a peer may be stamped, milliseconds. Default 60,000. */
+  readonly maxDriftMs?: number;
+  /** Refuse a damaged directory, instead of setting the damaged file aside and healing from peers. Default false. */
+  readonly strict?: boolean;
+  /** Only read a directory that nobody holds; writes reject with ERR_READ_ONLY. Default false. */
+  readonly readOnly?: boolean;
+  /** Default: warnings and errors go to the console. */
+  readonly logger?: Logger;
+  /** Called now and then while a long recovery goes on. */
+  readonly onProgress?: (progress: RecoveryProgress) => void;
+  /** For tests: the wall clock, timers, randomness and the disk. */
+  readonly clock?: WallClock;
+  readonly timers?: Timers;
+  readonly random?: Random;
+  readonly disk?: Disk;
+}
+
+const OPTION_NAMES: readonly string[] = [
+  "directory",
+  "nodeId",
+  "clusterId",
+  "transport",
+  "durability",
+  "limits",
+  "maxDriftMs",
+  "strict",
+  "readOnly",
+  "logger",
+  "onProgress",
+  "clock",
+  "timers",
+  "random",
+  "disk",
+] satisfies (keyof ReplicaOptions)[];
+
+export interface CheckedOptions {
+  readonly nodeId: NodeId | undefined;
+  readonly clusterId: string;
+  readonly durability: Durability;
+  readonly limits: Required<Limits>;
+  readonly maxDriftMs: number;
+}
+
+const CLUSTER_ID_BYTES_MAX = 64;
+const INTERVAL_MS_MAX = 60_000;
+const VALUE_BYTES_LIMIT = BATCH_BYTES_MAX;
+const TTL_MS_MAX = 2 ** 45;
+
+/** @throws ReplicaError ERR_OPTION, naming the option and what it takes */
+export function checkOptions(options: ReplicaOptions): CheckedOptions {
+  knownFields(options, OPTION_NAMES, "openReplica");
+  const { directory, nodeId, clusterId = "default", durability = "always", readOnly, transport } = options;
+  if (directory !== undefined && (typeof directory !== "string" || directory === "")) {
+    throw optionError("directory", "a path");
+  }
+  if (nodeId !== undefined && !isNodeId(nodeId)) {
+    throw optionError("nodeId", "a name of 1 to 64 bytes without control characters");
+  }
+  if (typeof clusterId !== "string" || clusterId === "" || Buffer.byteLength(clusterId) > CLUSTER_ID_BYTES_MAX) {
+    throw optionError("clusterId", `a name of 1 to ${CLUSTER_ID_BYTES_MAX} bytes`);
+  }
+  if (readOnly === true && directory === undefined) throw optionError("readOnly", "a directory to read");
+  if (readOnly === true && transport !== undefined) throw optionError("readOnly", "no transport: it takes part in nothing");
+  checkDurability(durability);
+  return {
+    nodeId,
+    clusterId,
+    durability,
+    limits: checkLimits(options.limits ?? {}),
+    maxDriftMs: inRange("maxDriftMs", options.maxDriftMs ?? DRIFT_MS_MAX, 1000, 2 ** 40),
+  };
+}
+
+function checkDurability(durability: unknown): void {
+  if (durability === "always" || durability === "os") return;
+  if (typeof durability === "object" && durability !== null && "intervalMs" in durability) {
+    inRange("durability.intervalMs", durability.intervalMs, 1, INTERVAL_MS_MAX);
+    return;
+  }
+  throw optionError("durability", '"always", "os" or { intervalMs }');
+}
+
+function checkLimits(limits: Limits): Required<Limits> {
+  knownFields(limits, ["maxKeyBytes", "maxValueBytes", "maxKeys", "maxBytes", "maxBatch"], "limits");
+  const whole = (name: keyof Limits, standard: number, most: number): number => {
+    return inRange(`limits.${name}`, limits[name] ?? standard, 1, most);
+  };
+  return {
+    maxKeyBytes: whole("maxKeyBytes", KEY_BYTES_MAX, KEY_BYTES_MAX),
+    maxValueBytes: whole("maxValueBytes", VALUE_BYTES_MAX, VALUE_BYTES_LIMIT),
+    maxKeys: whole("maxKeys", KEYS_MAX, KEYS_MAX),
+    maxBytes: whole("maxBytes", STORE_BYTES_MAX, STORE_BYTES_MAX),
+    maxBatch: whole("maxBatch", BATCH_ENTRIES_MAX, BATCH_ENTRIES_MAX),
+  };
+}
+
+/** @throws ReplicaError ERR_OPTION if `options` is no object or has a field that is not in `names` */
+export function knownFields(options: unknown, names: readonly string[], what: string): void {
+  if (typeof options !== "object" || options === null) throw new ReplicaError("ERR_OPTION", `${what} takes an object`);
+  for (const name of Object.keys(options)) {
+    if (names.includes(name)) continue;
+    throw new ReplicaError("ERR_OPTION", `${what} has no option "${name}"; it has ${names.join(", ")}`);
+  }
+}
+
+/** The moment at which an entry written `now` expires; 0: never. */
+export function expiryOf(ttlMs: unknown, now: number): number {
+  if (ttlMs === undefined) return 0;
+  if (typeof ttlMs !== "number" || !(ttlMs > 0 && ttlMs <= TTL_MS_MAX)) {
+    throw optionError("ttlMs", "a number above 0, at most 2^45");
+  }
+  return Math.ceil(now + ttlMs);
+}
+
+function inRange(name: string, value: unknown, least: number, most: number): number {
+  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < least || value > most) {
+    throw optionError(name, `a whole number from ${least} to ${most}`);
+  }
+  return value;
+}
+
+function optionError(name: string, takes: string): ReplicaError {
+  return new ReplicaError("ERR_OPTION", `${name} takes ${takes}`);
+}

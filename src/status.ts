@@ -1,0 +1,151 @@
+/** The report of a replica about itself: plain data, made on demand. */
+import { millisOf } from "./hybrid-logical-clock.ts";
+import type { CoreState } from "./core/core-state.ts";
+import { VersionVector } from "./core/version-vector.ts";
+import type { Driver } from "./driver.ts";
+import type { Durability } from "./options.ts";
+import type { Replicator } from "./sync/replicator.ts";
+import type { Session } from "./sync/session.ts";
+import { epochOf, nodeIdOf, type Millis, type NodeId } from "./types.ts";
+
+export type PeerState = "connecting" | "catching-up" | "live" | "settling" | "down";
+
+export interface PeerStatus {
+  readonly state: PeerState;
+  readonly address?: string;
+  /** Writes that we cover and the peer has not acknowledged. */
+  readonly lagEntries: number;
+  /** For how long the peer has not covered all that we have. */
+  readonly lagMs: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** When something was last received, milliseconds since 1970. */
+  readonly lastSeenAt?: number;
+  /** How many entries or frames of the peer were refused in this session, by reason. */
+  readonly rejects: Readonly<Record<string, number>>;
+}
+
+export interface Status {
+  readonly nodeId: string;
+  readonly epoch: string;
+  readonly clusterId: string;
+  readonly health: "green" | "yellow" | "red";
+  /** Why the health is not green. */
+  readonly reasons: readonly string[];
+  readonly entries: number;
+  readonly tombstones: number;
+  /** Bytes of all keys and encoded values. */
+  readonly bytes: number;
+  /** 16 hex digits, equal on replicas that show the same data. */
+  readonly digest: string;
+  readonly durability: {
+    readonly mode: "memory" | "always" | "interval" | "os";
+    readonly state: "ok" | "failed";
+    /** What the last open found, if there was anything to find. */
+    readonly recovered?: { readonly truncatedBytes: number; readonly corrupt: boolean; readonly entries: number };
+  };
+  readonly clock: {
+    /** By how much our hybrid clock is ahead of our wall clock. */
+    readonly driftMs: number;
+    /** Entries refused because they were stamped too far ahead. */
+    readonly rejected: number;
+  };
+  readonly members: readonly string[];
+  readonly peers: Readonly<Record<string, PeerStatus>>;
+}
+
+export interface StatusSource {
+  readonly state: CoreState;
+  readonly replicator: Replicator;
+  readonly driver: Driver;
+  readonly clusterId: string;
+  readonly durability: Durability | undefined;
+  readonly recovered: Status["durability"]["recovered"] | undefined;
+  readonly members: readonly string[];
+  readonly warnings: readonly string[];
+  readonly clockRejected: number;
+  readonly now: Millis;
+}
+
+/** A peer that lags for longer is worth a look. */
+const LAG_MS_YELLOW = 8000;
+
+export function statusOf(source: StatusSource): Status {
+  const { state, replicator, driver, durability, now } = source;
+  const own = nodeIdOf(state.origin);
+  const peers = peersOf(source);
+  const failed = driver.failure !== undefined;
+  const driftMs = Math.max(0, millisOf(replicator.lastStamp) - now);
+  const red = [...(failed ? [`the log has failed: ${driver.failure.message}`] : []), ...source.warnings];
+  if (state.violations > 0) red.push(`${state.violations} writes came with two contents: some replica is broken`);
+  const yellow: string[] = [];
+  for (const [nodeId, peer] of Object.entries(peers)) {
+    if (peer.state === "down") yellow.push(`"${nodeId}" is down`);
+    else if (peer.lagMs > LAG_MS_YELLOW) yellow.push(`"${nodeId}" is behind for ${Math.round(peer.lagMs / 1000)} s`);
+    const refused = Object.entries(peer.rejects).map(([reason, count]) => `${count} ${reason}`);
+    if (refused.length > 0) yellow.push(`refused from "${nodeId}": ${refused.join(", ")}`);
+  }
+  if (source.recovered?.corrupt === true) yellow.push("damage was found when the directory was opened");
+  return {
+    nodeId: own,
+    epoch: epochOf(state.origin),
+    clusterId: source.clusterId,
+    health: red.length > 0 ? "red" : yellow.length > 0 ? "yellow" : "green",
+    reasons: [...red, ...yellow],
+    entries: state.table.live,
+    tombstones: state.table.tombstones,
+    bytes: state.table.bytes,
+    digest: state.table.digestRoot(),
+    durability: {
+      mode: durability === undefined ? "memory" : typeof durability === "string" ? durability : "interval",
+      state: failed ? "failed" : "ok",
+      ...(source.recovered === undefined ? {} : { recovered: source.recovered }),
+    },
+    clock: { driftMs, rejected: source.clockRejected },
+    members: source.members,
+    peers,
+  };
+}
+
+function peersOf(source: StatusSource): Record<string, PeerStatus> {
+  const { state, replicator, driver, now } = source;
+  const peers: Record<string, PeerStatus> = Object.create(null) as Record<string, PeerStatus>;
+  for (const nodeId of source.members) {
+    if (nodeId !== nodeIdOf(state.origin)) peers[nodeId] = downPeer(source, nodeId as NodeId);
+  }
+  for (const session of replicator.sessions) {
+    const { peer } = session;
+    if (peer === undefined) continue;
+    const bytes = driver.bytesOf(session.id);
+    const address = peer.addresses[0] ?? driver.remoteOf(session.id);
+    const behind = lag(replicator.durable.coverage, peer.outbound.acked);
+    peers[peer.nodeId] = {
+      state: stateOf(session),
+      ...(address === undefined ? {} : { address }),
+      lagEntries: behind,
+      lagMs: behind === 0 ? 0 : Math.max(0, now - session.caughtUpAt),
+      bytesIn: bytes.in,
+      bytesOut: bytes.out,
+      lastSeenAt: session.lastReceivedAt,
+      rejects: { ...session.rejects },
+    };
+  }
+  return peers;
+}
+
+function stateOf({ peer }: Session): PeerState {
+  if (peer === undefined) return "connecting";
+  return peer.inbound.live && peer.outbound.phase === "live" ? "live" : "catching-up";
+}
+
+function downPeer({ state, replicator }: StatusSource, nodeId: NodeId): PeerStatus {
+  const acked = state.acked.get(nodeId) ?? new VersionVector();
+  const lagEntries = lag(replicator.durable.coverage, acked);
+  return { state: "down", lagEntries, lagMs: 0, bytesIn: 0, bytesOut: 0, rejects: {} };
+}
+
+function lag(ours: VersionVector, theirs: VersionVector): number {
+  let entries = 0;
+  for (const [origin, seq] of ours.above(theirs)) entries += seq - theirs.get(origin);
+  return entries;
+}

@@ -1,0 +1,105 @@
+/** Invariants I1 and I2: whatever is written, delivered, cut and delayed, coverage is true and all replicas end alike. */
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import type { FlowLimits } from "../../src/sync/flow.ts";
+import { Mesh } from "../models/mesh.ts";
+
+const index = fc.nat({ max: 4 });
+const writes = fc.array(fc.record({ key: fc.nat({ max: 3 }), value: fc.integer({ min: -3, max: 9 }) }), {
+  minLength: 1,
+  maxLength: 3,
+});
+
+const step = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ type: fc.constant("write" as const), a: index, writes }) },
+  { weight: 2, arbitrary: fc.record({ type: fc.constant("connect" as const), a: index, b: index }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant("disconnect" as const), a: index, b: index }) },
+  { weight: 12, arbitrary: fc.record({ type: fc.constant("deliver" as const), choice: fc.nat({ max: 20 }) }) },
+  { weight: 6, arbitrary: fc.record({ type: fc.constant("commit" as const), a: index }) },
+  { weight: 3, arbitrary: fc.record({ type: fc.constant("tick" as const), a: index }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant("pass" as const), ms: fc.nat({ max: 5000 }) }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant("skew" as const), a: index, ms: fc.integer({ min: -9000, max: 9000 }) }) },
+);
+
+type Step = typeof step extends fc.Arbitrary<infer S> ? S : never;
+
+function run(mesh: Mesh, one: Step): void {
+  switch (one.type) {
+    case "write":
+      return mesh.write(one.a, one.writes);
+    case "connect":
+      return mesh.connect(one.a, one.b);
+    case "disconnect":
+      return mesh.disconnect(one.a, one.b);
+    case "deliver":
+      return void mesh.deliver(one.choice);
+    case "commit":
+      return mesh.commit(one.a);
+    case "tick":
+      return mesh.tick(one.a);
+    case "pass":
+      return mesh.pass(one.ms);
+    case "skew":
+      mesh.node(one.a).skewMs = one.ms;
+  }
+}
+
+/** So small that pages, fall-backs to catch-up and partial transfers happen all the time. */
+const TINY: FlowLimits = {
+  pageBytes: 60,
+  pageEntries: 2,
+  windowBytes: 150,
+  stagedBytes: 1000,
+  stagedEntries: 3,
+  relayWaits: 2,
+};
+
+test.each([
+  [2, "tiny"],
+  [2, "normal"],
+  [3, "tiny"],
+  [3, "normal"],
+  [5, "tiny"],
+  [5, "normal"],
+])("%i replicas, %s pages: coverage is true at every step, and all converge when faults stop", (count, flow) => {
+  fc.assert(
+    fc.property(fc.array(step, { minLength: 10, maxLength: 200, size: "max" }), fc.boolean(), (steps, line) => {
+      const mesh = new Mesh(count, flow === "tiny" ? TINY : undefined);
+      for (let a = 0; a + 1 < count; a += 1) mesh.connect(a, a + 1);
+      for (const one of steps) {
+        run(mesh, one);
+        mesh.checkCoverage();
+      }
+      for (let a = 0; a < count; a += 1) {
+        for (let b = a + 1; b < count; b += 1) {
+          if (b === a + 1 || !line) mesh.connect(a, b);
+        }
+      }
+      mesh.settle();
+      mesh.checkCoverage();
+      mesh.checkConverged();
+    }),
+    { numRuns: Number(process.env.WAVEKV_RUNS ?? 300) },
+  );
+});
+
+test("in a full mesh of 5 a write is delivered at most 1.1 x 4 times", () => {
+  const mesh = new Mesh(5);
+  for (let a = 0; a < 5; a += 1) for (let b = a + 1; b < 5; b += 1) mesh.connect(a, b);
+  mesh.settle();
+  const before = mesh.entriesDelivered;
+  const WRITES = 500;
+  for (let n = 0; n < WRITES; n += 1) {
+    mesh.write(n, [{ key: n % 20, value: n % 200 }]);
+    // Some of what is on its way arrives before the next write, in no order of links.
+    for (let k = 0; k < 25; k += 1) {
+      mesh.deliver(n * 7 + k * 13);
+      mesh.commit(n + k);
+    }
+    if (n % 5 === 0) for (let a = 0; a < 5; a += 1) mesh.tick(a);
+  }
+  mesh.settle();
+  mesh.checkConverged();
+  expect((mesh.entriesDelivered - before) / WRITES).toBeLessThanOrEqual(1.1 * 4);
+  expect((mesh.entriesDelivered - before) / WRITES).toBeGreaterThanOrEqual(4 * 0.9);
+});
