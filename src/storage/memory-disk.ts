@@ -15,14 +15,14 @@ export type Survives = (what: "sector" | "entry") => boolean;
 export class MemoryDisk implements Disk {
   readonly #directories = new Map<string, Directory>();
   readonly #locks = new Set<string>();
-  readonly #capacityBytes: number;
+  /** Writes that would bring the sum of the file sizes above it fail with ENOSPC. */
+  capacityBytes: number;
   #inodes = 0;
   /** Handles and locks of an earlier power cycle are dead. */
   #powerCycle = 0;
 
-  /** @param capacityBytes  writes that would bring the sum of the file sizes above it fail with ENOSPC */
   constructor({ capacityBytes = Number.POSITIVE_INFINITY }: { capacityBytes?: number } = {}) {
-    this.#capacityBytes = capacityBytes;
+    this.capacityBytes = capacityBytes;
   }
 
   /** Cuts the power: open files and locks are gone, and of the unsynced only what `survives` says is left. */
@@ -50,7 +50,7 @@ export class MemoryDisk implements Disk {
 
   /** Another disk with the same files; a copy, so with other fingerprints. Unsynced counts as durable there. For tests. */
   clone(keepFingerprints = false): MemoryDisk {
-    const copy = new MemoryDisk({ capacityBytes: this.#capacityBytes });
+    const copy = new MemoryDisk({ capacityBytes: this.capacityBytes });
     copy.#inodes = this.#inodes;
     for (const [path, directory] of this.#directories) {
       copy.#directories.set(path, new Directory());
@@ -173,8 +173,8 @@ export class MemoryDisk implements Disk {
         check();
         const bytes = Buffer.concat(buffers);
         const growth = Math.max(0, position + bytes.length - inode.cache.size);
-        if (growth > 0 && this.#capacityBytes !== Number.POSITIVE_INFINITY) {
-          const room = Math.max(0, this.#capacityBytes - this.#usedBytes());
+        if (growth > 0 && this.capacityBytes !== Number.POSITIVE_INFINITY) {
+          const room = Math.max(0, this.capacityBytes - this.#usedBytes());
           // As a real disk does, write what fits before saying that it is full.
           if (growth > room) {
             inode.write(bytes.subarray(0, bytes.length - growth + room), position);
