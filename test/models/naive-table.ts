@@ -2,10 +2,11 @@
  * What EntryTable does, in the fewest words: a list of objects, searched and sorted from scratch at every
  * call. Its hashes are a second implementation of what src/core/hash.ts specifies.
  */
-import type { VersionVector } from "../../src/core/version-vector.ts";
+
 import type { Range } from "../../src/core/table.ts";
-import type { Entry, Lsn, Millis } from "../../src/types.ts";
+import type { VersionVector } from "../../src/core/version-vector.ts";
 import { DIGEST_BUCKETS } from "../../src/limits.ts";
+import type { Entry, Lsn, Millis } from "../../src/types.ts";
 
 export interface Held {
   readonly entry: Entry;
@@ -60,7 +61,7 @@ export class NaiveTable {
   }
 
   range({ gt, gte, lt, lte, reverse }: Range): Entry[] {
-    const hidesReserved = lt === undefined && lte === undefined && (gt ?? gte)?.[0] !== 0xff;
+    const hidesReserved = lt === undefined && lte === undefined && ![gt, gte].some((bound) => bound?.[0] === 0xff);
     const entries = this.held
       .map(({ entry }) => entry)
       .filter(({ value }) => value !== null)
