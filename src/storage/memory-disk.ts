@@ -67,6 +67,13 @@ export class MemoryDisk implements Disk {
     this.#inode(path).unsynced.length = 0;
   }
 
+  /** Sum of the sizes of all files. */
+  get usedBytes(): number {
+    let bytes = 0;
+    for (const { cache } of this.#directories.values()) for (const inode of cache.values()) bytes += inode.cache.size;
+    return bytes;
+  }
+
   async makeDirectory(path: string): Promise<void> {
     if (!this.#directories.has(path)) this.#directories.set(path, new Directory());
   }
@@ -146,12 +153,6 @@ export class MemoryDisk implements Disk {
     return new Inode(++this.#inodes);
   }
 
-  #usedBytes(): number {
-    let bytes = 0;
-    for (const { cache } of this.#directories.values()) for (const inode of cache.values()) bytes += inode.cache.size;
-    return bytes;
-  }
-
   #handle(inode: Inode): DiskFile {
     const powerCycle = this.#powerCycle;
     let open = true;
@@ -174,7 +175,7 @@ export class MemoryDisk implements Disk {
         const bytes = Buffer.concat(buffers);
         const growth = Math.max(0, position + bytes.length - inode.cache.size);
         if (growth > 0 && this.capacityBytes !== Number.POSITIVE_INFINITY) {
-          const room = Math.max(0, this.capacityBytes - this.#usedBytes());
+          const room = Math.max(0, this.capacityBytes - this.usedBytes);
           // As a real disk does, write what fits before saying that it is full.
           if (growth > room) {
             inode.write(bytes.subarray(0, bytes.length - growth + room), position);

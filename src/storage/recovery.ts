@@ -71,12 +71,19 @@ export async function findState(
 ): Promise<Found> {
   const files = await readHeaders(disk, directory, listing, identity);
   const badSnapshots: number[] = [];
+  let isLogShort = false;
   const isLogWhole = files.segments.has(1) || (files.segments.size === 0 && files.snapshots.size === 0);
   const bases = [...files.snapshots.keys()].sort((a, b) => b - a);
   for (const base of isLogWhole ? [...bases, undefined] : bases) {
     const found = await build(disk, directory, files, identity, base, onProgress);
-    if (found !== undefined) return { ...found, badSnapshots };
-    if (base !== undefined) badSnapshots.push(base);
+    if (found === "bad snapshot" || found === "short log") {
+      if (base !== undefined) badSnapshots.push(base);
+      isLogShort ||= found === "short log";
+      continue;
+    }
+    // What a snapshot rests on had been synced, however its absence may look.
+    const end: LogEnd = isLogShort ? { ...found.end, tail: "damaged" } : found.end;
+    return { ...found, end, badSnapshots };
   }
   throw new ReplicaError(
     "ERR_CORRUPT",
@@ -139,7 +146,7 @@ export async function readHeader(
   });
 }
 
-/** @returns undefined if this snapshot, or the log that it needs, is damaged */
+/** Builds the state on one snapshot, or on none. "short log": the snapshot is whole, but rests on records that are not there. */
 async function build(
   disk: Disk,
   directory: string,
@@ -147,7 +154,7 @@ async function build(
   identity: Identity,
   base: number | undefined,
   onProgress: (progress: RecoveryProgress) => void,
-): Promise<Omit<Found, "badSnapshots"> | undefined> {
+): Promise<Omit<Found, "badSnapshots"> | "bad snapshot" | "short log"> {
   const state = new CoreState(makeOrigin(identity.nodeId, NO_EPOCH));
   let start: Cut = { number: 1, records: 0, lsn: 0, chain: 0 };
   let requiredRecords = 0;
@@ -164,19 +171,19 @@ async function build(
   };
   if (base !== undefined) {
     const { header, seed, fileBytes } = files.snapshots.get(base) ?? { seed: 0, fileBytes: 0 };
-    if (header === undefined || header.number !== base) return undefined;
+    if (header === undefined || header.number !== base) return "bad snapshot";
     snapshotBytes = fileBytes;
     const footer = await withFile(disk.open(`${directory}/${snapshotName(base)}`, "read"), (file) =>
       loadSnapshot(file, header, seed, state, (bytes) => report("snapshot", bytes)),
     );
-    if (footer === undefined) return undefined;
+    if (footer === undefined) return "bad snapshot";
     start = cutOf(header);
     requiredRecords = footer.requiredRecords;
   }
   const end = await walkLog(disk, directory, files.segments, start, base !== undefined, state, (bytes) =>
     report("log", snapshotBytes + bytes),
   );
-  if (end.position.records < requiredRecords) return undefined;
+  if (end.position.records < requiredRecords) return "short log";
   return { state, end, base, logBytes };
 }
 
