@@ -3,9 +3,9 @@
  * data wiped, and in the end the folders must be equal, byte by byte.
  */
 import { churn, seededRandom } from "./churn.ts";
-import { Cluster, CLUSTER_NAMES } from "./cluster.ts";
+import { CLUSTER_NAMES, Cluster } from "./cluster.ts";
 import { CommandError, pause } from "./command-line.ts";
-import { compareFolders, type Comparison } from "./compare.ts";
+import { waitForEquality } from "./compare.ts";
 
 export interface CheckOptions {
   /** Holds everything; must exist, and be empty. */
@@ -18,7 +18,6 @@ export interface CheckOptions {
 }
 
 const CONVERGE_MS_MAX = 60_000;
-const LOOK_EVERY_MS = 250;
 const DIFFERENCES_SHOWN = 50;
 
 /**
@@ -47,11 +46,13 @@ export async function runCheck({
   const work = Object.entries(counts).map(([action, count]) => `${count} x ${action}`);
   print(`done: ${work.join(", ")}; waits until the folders are equal`);
   const startMs = performance.now();
-  const result = await waitForEquality(cluster.folders, startMs + CONVERGE_MS_MAX, either);
+  const result = await waitForEquality(cluster.folders, CONVERGE_MS_MAX, either);
+  const took = `${((performance.now() - startMs) / 1000).toFixed(1)} s`;
+  // First, so that the verdict is the last line.
+  await cluster.stop();
   for (const difference of result.differences.slice(0, DIFFERENCES_SHOWN)) print(`  ${difference}`);
   const hidden = result.differences.length - DIFFERENCES_SHOWN;
   if (hidden > 0) print(`  and ${hidden} more`);
-  const took = `${((performance.now() - startMs) / 1000).toFixed(1)} s`;
   const isEqual = result.differences.length === 0;
   if (isEqual) print(`equal: ${result.files} files, ${result.bytes} bytes in each folder, ${took} to converge`);
   else print(`NOT EQUAL after ${took}: ${result.differences.length} differences (seed ${seed})`);
@@ -79,20 +80,5 @@ async function disturb(
     await pause(durationMs / 8, signal);
     await cluster.restart(name, { wipe }, signal);
     print(`${name} is back`);
-  }
-}
-
-/** Equal twice in a row, so that a moment of calm in the middle does not count. */
-async function waitForEquality(
-  folders: ReadonlyMap<string, string>,
-  deadlineMs: number,
-  signal: AbortSignal,
-): Promise<Comparison> {
-  let equalLooks = 0;
-  for (;;) {
-    const result = await compareFolders(folders);
-    equalLooks = result.differences.length === 0 ? equalLooks + 1 : 0;
-    if (equalLooks === 3 || performance.now() > deadlineMs) return result;
-    await pause(LOOK_EVERY_MS, signal);
   }
 }

@@ -2,7 +2,7 @@
  * Three replicas of a folder as three processes: the first knows nobody, the second the first, the third only the second.
  * Everything lives below one directory: `a/folder`, `a/data`, and so on.
  */
-import { spawn, type ChildProcess } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";

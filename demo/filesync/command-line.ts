@@ -1,5 +1,5 @@
 /** What every command here does alike: flags, one-line errors with a remedy, exit codes, a clean stop on a signal. */
-import { parseArgs, type ParseArgsConfig } from "node:util";
+import { type ParseArgsConfig, parseArgs } from "node:util";
 
 /** Wrong use of a command: exit code 2. */
 export class UsageError extends Error {
@@ -36,15 +36,20 @@ export async function runCommand(help: string, main: (signal: AbortSignal) => Pr
       process.exitCode = 130;
       return;
     }
-    const isExpected = error instanceof UsageError || error instanceof CommandError;
-    process.stderr.write(`${isExpected ? error.message : describeError(error)}\n`);
+    // What has a code was foreseen by whoever raised it; anything else is a bug, and its stack says where.
+    const isForeseen = error instanceof UsageError || error instanceof CommandError || hasCode(error);
+    process.stderr.write(`${isForeseen ? describeError(error) : String((error as Error).stack ?? error)}\n`);
     if (error instanceof UsageError) process.stderr.write("--help shows how it is used\n");
     process.exitCode = error instanceof UsageError ? 2 : 1;
   }
 }
 
+type Flags<T extends NonNullable<ParseArgsConfig["options"]>> = ReturnType<
+  typeof parseArgs<{ options: T; allowPositionals: true; strict: true }>
+>;
+
 /** As `parseArgs` of `node:util`, strict. @throws UsageError */
-export function parseFlags<T extends NonNullable<ParseArgsConfig["options"]>>(options: T) {
+export function parseFlags<T extends NonNullable<ParseArgsConfig["options"]>>(options: T): Flags<T> {
   try {
     return parseArgs({ options, allowPositionals: true, strict: true });
   } catch (error) {
@@ -76,6 +81,15 @@ export async function pause(delayMs: number, signal?: AbortSignal): Promise<void
   });
 }
 
+function hasCode(error: unknown): boolean {
+  return error instanceof Error && "code" in error;
+}
+
 export function describeError(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+/** One line to standard output. */
+export function print(line: string): void {
+  process.stdout.write(`${line}\n`);
 }

@@ -1,6 +1,7 @@
 /** Whether folders hold the same files, byte by byte. Looks at regular files only, as the synchronisation does. */
 import { readdir, readFile } from "node:fs/promises";
 import { join, relative, sep } from "node:path";
+import { pause } from "./command-line.ts";
 import { PRIVATE_DIRECTORY } from "./paths.ts";
 
 export interface Comparison {
@@ -10,6 +11,9 @@ export interface Comparison {
   readonly files: number;
   readonly bytes: number;
 }
+
+const EQUAL_LOOKS = 3;
+const LOOK_EVERY_MS = 250;
 
 /**
  * Compares two or more folders.
@@ -42,6 +46,21 @@ export async function compareFolders(folders: ReadonlyMap<string, string>): Prom
   }
   const [firstListing] = listings.values();
   return { differences, files: firstListing?.size ?? 0, bytes };
+}
+
+/** Compares until the folders are equal several times in a row, so that a moment of calm does not count, or time is up. */
+export async function waitForEquality(
+  folders: ReadonlyMap<string, string>,
+  deadlineMs: number,
+  signal: AbortSignal,
+): Promise<Comparison> {
+  const endMs = performance.now() + deadlineMs;
+  for (let equalLooks = 0; ; ) {
+    const result = await compareFolders(folders);
+    equalLooks = result.differences.length === 0 ? equalLooks + 1 : 0;
+    if (equalLooks === EQUAL_LOOKS || performance.now() > endMs) return result;
+    await pause(LOOK_EVERY_MS, signal);
+  }
 }
 
 /** Every regular file below a directory, relative, `/` between segments. */

@@ -3,10 +3,10 @@
  * then settled on its own: look at the folder, look at the store, decide, carry out. Any hint may come twice, late or never.
  */
 import type { BaseFile } from "./base.ts";
-import { decide } from "./decide.ts";
 import type { Hash } from "./decide.ts";
-import { FILE_BYTES_MAX, hashOf } from "./file-store.ts";
+import { decide } from "./decide.ts";
 import type { FileStore, Manifest, StoredFile } from "./file-store.ts";
+import { FILE_BYTES_MAX, hashOf } from "./file-store.ts";
 import type { Fingerprint, Folder, Look, Outcome } from "./folder.ts";
 import { conflictPath, pathProblem } from "./paths.ts";
 
@@ -241,9 +241,12 @@ export class FolderSync {
     const incoming = this.#contentToWrite(path, stored.manifest);
     const losing = await this.#contentOf(path, file);
     if (incoming === "missing" || losing === undefined) return;
-    const keptAs = await this.#keepCopy(path, file.hash, losing);
-    if (keptAs === undefined) return this.#later(path, STABLE_MS);
-    this.#options.report({ type: "conflict", path, keptAs });
+    // An empty file has nothing to keep; often it is one that somebody is about to fill.
+    if (losing.length > 0) {
+      const keptAs = await this.#keepCopy(path, file.hash, losing);
+      if (keptAs === undefined) return this.#later(path, STABLE_MS);
+      this.#options.report({ type: "conflict", path, keptAs });
+    }
     await this.#replace(path, look, stored, incoming);
   }
 

@@ -9,8 +9,8 @@
  * What is replaced or removed must still be what the caller has seen; what changed meanwhile is left alone.
  */
 import { randomUUID } from "node:crypto";
-import { constants } from "node:fs";
 import type { BigIntStats } from "node:fs";
+import { constants } from "node:fs";
 import { link, lstat, mkdir, open, readdir, rename, rm, rmdir, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { PRIVATE_DIRECTORY, pathProblem } from "./paths.ts";

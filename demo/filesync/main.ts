@@ -1,6 +1,6 @@
 /** `npm run demo`: three replicas on this machine to play with; with --check, a proof that they converge. */
 import { runCheck } from "./check.ts";
-import { parseFlags, parseNumber, runCommand, UsageError } from "./command-line.ts";
+import { parseFlags, parseNumber, print, runCommand, UsageError } from "./command-line.ts";
 import { runDemo } from "./demo.ts";
 import { withDirectory } from "./temporary.ts";
 
@@ -32,7 +32,6 @@ await runCommand(HELP, async (signal) => {
     throw new UsageError("--seconds, --seed and --verbose belong to --check");
   const seconds = parseNumber("seconds", values.seconds ?? "20", 1, 86_400);
   const seed = parseNumber("seed", values.seed ?? String(Date.now() % 1_000_000), 0, 2 ** 32 - 1);
-  const print = (line: string): void => void process.stdout.write(`${line}\n`);
   return await withDirectory(values.keep, async (directory) => {
     if (values.check) {
       return (await runCheck({ directory, seconds, seed, showOutput: values.verbose, print, signal })) ? 0 : 1;

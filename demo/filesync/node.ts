@@ -4,13 +4,13 @@
  */
 import { access, constants, mkdir, realpath, stat } from "node:fs/promises";
 import { join, relative, resolve, sep } from "node:path";
-import { openReplica, ReplicaError, type Replica } from "wavekv";
+import { openReplica, type Replica, ReplicaError } from "wavekv";
 import { WebSocketTransport } from "wavekv/transports/websocket";
 import { BaseFile } from "./base.ts";
 import { CommandError, describeError, parseFlags, parseNumber, pause, runCommand, UsageError } from "./command-line.ts";
 import { FileStore, isChunkKey } from "./file-store.ts";
-import { FolderSync } from "./folder-sync.ts";
 import { Folder } from "./folder.ts";
+import { FolderSync } from "./folder-sync.ts";
 import { createOutput, type Output } from "./output.ts";
 import { pathOfKey } from "./paths.ts";
 import { watchFolder } from "./watcher.ts";

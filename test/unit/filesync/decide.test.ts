@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { decide, type Base, type Decision, type Stored } from "../../../demo/filesync/decide.ts";
+import { type Base, type Decision, decide, type Stored } from "../../../demo/filesync/decide.ts";
 
 // Contents by age, and one that is in no history.
 const [v1, v2, v3, other] = ["1111", "2222", "3333", "9999"];

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { BaseFile } from "../../../demo/filesync/base.ts";
 import { CHUNK_BYTES, FileStore, hashOf, type Manifest } from "../../../demo/filesync/file-store.ts";
-import { FolderSync, STABLE_MS, type FileEvent } from "../../../demo/filesync/folder-sync.ts";
 import { Folder } from "../../../demo/filesync/folder.ts";
+import { type FileEvent, FolderSync, STABLE_MS } from "../../../demo/filesync/folder-sync.ts";
 import { conflictPath, fileKey } from "../../../demo/filesync/paths.ts";
 import { MemoryStore } from "./memory-store.ts";
 
@@ -222,6 +222,14 @@ describe("conflicts", () => {
     expect(await read(copy)).toBe("mine");
     expect(store.has(fileKey(copy))).toBe(true);
     expect((await readdir(root)).length).toBe(3);
+  });
+
+  test("an empty file leaves no copy", async () => {
+    await writeFile(at("f"), "");
+    await putRemotely("f", "theirs");
+    await settle();
+    expect(await read("f")).toBe("theirs");
+    expect((await readdir(root)).length).toBe(2);
   });
 
   test("a conflict of a conflict copy is named after the original", async () => {
