@@ -51,6 +51,12 @@ export type SessionEvent =
   | { readonly type: "up"; readonly session: SessionId; readonly nodeId: string }
   | { readonly type: "live"; readonly session: SessionId; readonly nodeId: string }
   /** The driver closes the channel. */
-  | { readonly type: "end"; readonly session: SessionId; readonly code: string; readonly detail: string; readonly nodeId?: string }
+  | {
+      readonly type: "end";
+      readonly session: SessionId;
+      readonly code: string;
+      readonly detail: string;
+      readonly nodeId?: string;
+    }
   /** We author under a new epoch from now on; every session ends. The driver announces the replica again. */
   | { readonly type: "rotated"; readonly detail: string };

@@ -12,11 +12,28 @@ import { VersionVector, type VectorPairs } from "../core/version-vector.ts";
 import { HybridLogicalClock, stampAt } from "../hybrid-logical-clock.ts";
 import { assert, present, unreachable } from "../invariant.ts";
 import { LEASE_MS, LEASE_SEQS, ORIGINS_MAX, PEERS_MAX } from "../limits.ts";
-import { epochOf, makeOrigin, nodeIdOf, type Entry, type Epoch, type Lsn, type Millis, type NodeId, type Stamp } from "../types.ts";
+import {
+  epochOf,
+  makeOrigin,
+  nodeIdOf,
+  type Entry,
+  type Epoch,
+  type Lsn,
+  type Millis,
+  type NodeId,
+  type Stamp,
+} from "../types.ts";
 import type { Change, Outgoing, Ready, SessionEvent, SessionId } from "./committed.ts";
 import { FLOW_LIMITS, type FlowLimits } from "./flow.ts";
 import { Inbound } from "./inbound.ts";
-import { PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN, type ByeCode, type Hello, type Message, type Page } from "./messages.ts";
+import {
+  PROTOCOL_VERSION_MAX,
+  PROTOCOL_VERSION_MIN,
+  type ByeCode,
+  type Hello,
+  type Message,
+  type Page,
+} from "./messages.ts";
 import { Outbound, type Durable } from "./outbound.ts";
 import { Pending } from "./pending.ts";
 import { Session } from "./session.ts";
@@ -342,9 +359,13 @@ export class Replicator {
       return { code: "cluster-mismatch", detail };
     }
     if (hello.nodeId === nodeIdOf(own)) {
-      if (hello.incarnation === this.#options.incarnation) return { code: "self", detail: "this is the replica itself" };
+      if (hello.incarnation === this.#options.incarnation)
+        return { code: "self", detail: "this is the replica itself" };
       if (hello.epoch === epochOf(own)) this.#rotate("another live replica has the same origin", now);
-      return { code: "identity-clash", detail: `two replicas are named "${hello.nodeId}": give one of them another nodeId` };
+      return {
+        code: "identity-clash",
+        detail: `two replicas are named "${hello.nodeId}": give one of them another nodeId`,
+      };
     }
     if (hello.vector.some(([origin, seq]) => origin === own && seq >= this.#state.nextSeq)) {
       // A rolled back disk: peers hold writes of ours that we do not remember.
@@ -574,7 +595,11 @@ export class Replicator {
     this.#pending.add({ ops: [rotate] });
     let seq = this.#state.nextSeq;
     const { origin } = this.#state;
-    if (again.length > 0) this.#commit(again.map((entry) => ({ ...entry, origin, seq: seq++ })), now);
+    if (again.length > 0)
+      this.#commit(
+        again.map((entry) => ({ ...entry, origin, seq: seq++ })),
+        now,
+      );
     this.#events.push({ type: "rotated", detail: `${why}: "${nodeIdOf(old)}" goes on under a new epoch` });
     for (const session of [...this.#sessions.values()]) this.#end(session, "identity-clash", why);
   }
@@ -585,7 +610,11 @@ export class Replicator {
     const vector = this.#untold.get(session.id);
     this.#untold.delete(session.id);
     session.owesAck = false;
-    this.#send(session, { type: "ack", frames: session.framesReceived, vector: vector === undefined ? [] : [...vector] });
+    this.#send(session, {
+      type: "ack",
+      frames: session.framesReceived,
+      vector: vector === undefined ? [] : [...vector],
+    });
   }
 
   #untoldTo(session: Session): VersionVector {

@@ -8,8 +8,8 @@ import { beats } from "../../src/core/lww.ts";
 import { NO_SLOT } from "../../src/core/table.ts";
 import type { Outgoing, Ready, SessionId } from "../../src/sync/committed.ts";
 import type { FlowLimits } from "../../src/sync/flow.ts";
-import { Replicator, type LocalWrite } from "../../src/sync/replicator.ts";
-import { makeOrigin, type Entry, type Epoch, type NodeId } from "../../src/types.ts";
+import { type LocalWrite, Replicator } from "../../src/sync/replicator.ts";
+import { type Entry, type Epoch, makeOrigin, type NodeId } from "../../src/types.ts";
 
 interface Link {
   readonly from: Node;
@@ -178,7 +178,8 @@ export class Mesh {
       if (best === undefined || beats(write, best)) winners.set(write.key[0]!, write);
     }
     for (const { name, state } of this.nodes) {
-      if (state.table.size !== winners.size) throw new Error(`${name} holds ${state.table.size} keys of ${winners.size}`);
+      if (state.table.size !== winners.size)
+        throw new Error(`${name} holds ${state.table.size} keys of ${winners.size}`);
       for (const winner of winners.values()) {
         const slot = state.table.find(winner.key);
         const held = slot === NO_SLOT ? undefined : state.table.entryAt(slot);
@@ -212,4 +213,3 @@ export class Mesh {
     }
   }
 }
-

@@ -18,7 +18,10 @@ const step = fc.oneof(
   { weight: 6, arbitrary: fc.record({ type: fc.constant("commit" as const), a: index }) },
   { weight: 3, arbitrary: fc.record({ type: fc.constant("tick" as const), a: index }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant("pass" as const), ms: fc.nat({ max: 5000 }) }) },
-  { weight: 1, arbitrary: fc.record({ type: fc.constant("skew" as const), a: index, ms: fc.integer({ min: -9000, max: 9000 }) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ type: fc.constant("skew" as const), a: index, ms: fc.integer({ min: -9000, max: 9000 }) }),
+  },
 );
 
 type Step = typeof step extends fc.Arbitrary<infer S> ? S : never;
