@@ -7,6 +7,7 @@
  * crossing it, so one more channel roams: it is moved to another peer from time to time.
  */
 import type { Timers } from "./clock.ts";
+import { isReplicaError, ReplicaError } from "./errors.ts";
 import { present } from "./invariant.ts";
 import { FRAME_BYTES_MAX } from "./limits.ts";
 import type { Random } from "./random.ts";
@@ -95,7 +96,11 @@ export class Connections {
   async open(): Promise<readonly string[]> {
     const { transport, nodeId, clusterId } = this.#options;
     const accept = (channel: Channel): void => this.#handOver(channel, undefined);
-    const addresses = await transport.listen({ nodeId, clusterId, maxFrameBytes: FRAME_BYTES_MAX, accept });
+    const host = { nodeId, clusterId, maxFrameBytes: FRAME_BYTES_MAX, accept };
+    const addresses = await transport.listen(host).catch((cause: unknown) => {
+      if (isReplicaError(cause)) throw cause;
+      throw new ReplicaError("ERR_LISTEN", `the transport cannot listen: ${String(cause)}`, { cause });
+    });
     for (const address of addresses) this.#own.add(address);
     if (this.#closing === undefined) this.#round();
     return addresses;

@@ -15,7 +15,7 @@ export interface Transport {
    * Starts to accept channels. Called once, before any dial. A transport serves one replica, once.
    *
    * @returns the addresses at which other replicas can dial this one; may be empty
-   * @throws ReplicaError ERR_LISTEN when it cannot; nothing is left open then
+   * @throws when it cannot, and nothing is left open then; the library wraps the error into ERR_LISTEN
    */
   listen(host: TransportHost): Promise<readonly string[]>;
 

@@ -60,7 +60,9 @@ export class WebSocketChannel implements Channel {
     return new Promise((resolve) => {
       if (this.#closed) return resolve();
       this.#webSocket.once("close", () => resolve());
-      this.close();
+      // Nobody has started it, so nothing was said that the other end would want to read.
+      if (this.#receiver === undefined && !this.#left) this.#webSocket.terminate();
+      else this.close();
     });
   }
 

@@ -1,0 +1,16 @@
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { tcpTransport } from "../../demo/custom-transport.ts";
+import { transportContract } from "./transport-suite.ts";
+
+transportContract("the custom transport of the README", () => ({
+  transport: () => tcpTransport(0),
+  // The port of the discard protocol: nobody has run it for decades.
+  nowhere: "tcp:9",
+}));
+
+test("it takes less than 60 lines of code", () => {
+  const source = readFileSync(new URL("../../demo/custom-transport.ts", import.meta.url), "utf8");
+  const code = source.split("\n").filter((line) => line.trim() !== "" && !/^\s*(?:\/\/|\/\*\*)/.test(line));
+  expect(code.length).toBeLessThan(60);
+});
