@@ -57,3 +57,5 @@ export const READY_BYTES_MAX = 8 * 1024 * 1024;
 export const DIGEST_BUCKETS = 2048;
 /** Changes that wait for one watcher; one more and it has lagged. */
 export const WATCH_QUEUE_MAX = 16_384;
+/** Entries that one tick expires; more wait for the next one. Readers do not see them in any case. */
+export const EXPIRE_ENTRIES_MAX = 1000;

@@ -3,8 +3,9 @@
  * What a member does to the store is in sync/replicator.ts; when it is durable, in driver.ts.
  */
 import { systemClock, systemTimers, type WallClock } from "./clock.ts";
+import { isUtf8 } from "./codec/bytes.ts";
 import { checkKey, decodeKey, encodeKey } from "./codec/keys.ts";
-import { decodeMember, encodeMember, MEMBER_RANGE, memberKey, type MemberRecord } from "./codec/members.ts";
+import { decodeMember, encodeMember, MEMBER_RANGE, memberKey } from "./codec/members.ts";
 import { decodeValue, encodeValue, isValue } from "./codec/values.ts";
 import { Connections } from "./connections.ts";
 import type { RefusalReason } from "./core/admission.ts";
@@ -15,7 +16,15 @@ import { isReplicaError, ReplicaError } from "./errors.ts";
 import { Hooks, type PeerEvent } from "./hooks.ts";
 import { byteRange, KEY_RANGE_FIELDS, tableRange, type ByteRange, type KeyRange } from "./key-ranges.ts";
 import { BATCH_BYTES_MAX, isReserved } from "./limits.ts";
-import { checkOptions, expiryOf, knownFields, type CheckedOptions, type Limits, type Logger, type ReplicaOptions } from "./options.ts";
+import {
+  checkOptions,
+  expiryOf,
+  knownFields,
+  type CheckedOptions,
+  type Limits,
+  type Logger,
+  type ReplicaOptions,
+} from "./options.ts";
 import { systemRandom } from "./random.ts";
 import { statusOf, type Status } from "./status.ts";
 import type { VerifyReport } from "./storage/maintenance.ts";
@@ -23,7 +32,8 @@ import { nodeDisk } from "./storage/node-disk.ts";
 import type { RecoveryReport } from "./storage/open.ts";
 import { openStore, type Store } from "./storage/store.ts";
 import type { Change, SessionEvent } from "./sync/committed.ts";
-import { Replicator, type LocalWrite } from "./sync/replicator.ts";
+import { Replicator } from "./sync/replicator.ts";
+import type { LocalWrite } from "./sync/state-writer.ts";
 import { epochOf, makeOrigin, nodeIdOf, type Entry, type Epoch, type NodeId } from "./types.ts";
 import { VERSION } from "./version.ts";
 import { eventOf, versionOf, Watchers, type ChangeEvent, type Version, type WatchEvent } from "./watchers.ts";
@@ -312,7 +322,8 @@ export class Replica {
     this.#assertWritable();
     knownFields(range, KEY_RANGE_FIELDS, "clear");
     const writes: LocalWrite[] = [];
-    for (const { key } of iterable(this.#visible(byteRange(range), false))) writes.push({ key, value: null, expiresAt: 0 });
+    for (const { key } of iterable(this.#visible(byteRange(range), false)))
+      writes.push({ key, value: null, expiresAt: 0 });
     return await this.#write(writes);
   }
 
@@ -330,6 +341,7 @@ export class Replica {
     const { key, initial = false, signal, ...range } = options;
     if (key !== undefined) checkKey(key, this.#limits.maxKeyBytes);
     const watched = key === undefined ? range : { gte: key, lte: key };
+    this.#replicator.keepPrevious = true;
     return this.#watchers.watch(byteRange(watched), initial, signal);
   }
 
@@ -345,6 +357,7 @@ export class Replica {
   on(event: "warning", listener: (message: string) => void): () => void;
   on(event: "change" | "peer" | "status" | "warning", listener: (argument: never) => void): () => void {
     this.#assertOpen();
+    if (event === "change") this.#replicator.keepPrevious = true;
     return this.#hooks.add(event, listener, (error) => {
       this.#logger.error(`a listener for "${event}" has thrown: ${String(error)}`);
     });
@@ -498,9 +511,15 @@ export class Replica {
   #refusalError(reason: RefusalReason): ReplicaError {
     const { maxValueBytes, maxKeys, maxBytes } = this.#limits;
     if (reason === "value-too-long") {
-      return new ReplicaError("ERR_LIMIT", `an encoded value has more than ${maxValueBytes} bytes, or a batch more than ${BATCH_BYTES_MAX}`);
+      return new ReplicaError(
+        "ERR_LIMIT",
+        `an encoded value has more than ${maxValueBytes} bytes, or a batch more than ${BATCH_BYTES_MAX}`,
+      );
     }
-    return new ReplicaError("ERR_LIMIT", `the store is full (${reason}): it takes ${maxKeys} keys and ${maxBytes} bytes`);
+    return new ReplicaError(
+      "ERR_LIMIT",
+      `the store is full (${reason}): it takes ${maxKeys} keys and ${maxBytes} bytes`,
+    );
   }
 
   #find(key: string): number {
@@ -522,19 +541,17 @@ export class Replica {
     return this.#replicator.now(this.#clock.now());
   }
 
-  *#visible(range: ByteRange, reverse: boolean): Generator<Entry, undefined> {
-    const now = this.#now();
-    for (const entry of iterable(this.#state.table.range(tableRange(range, reverse)))) {
-      if (entry.expiresAt === 0 || entry.expiresAt > now) yield entry;
-    }
-    return undefined;
+  /** A stable view as of this call, which a generator would only take at its first step. */
+  #visible(range: ByteRange, reverse: boolean): Iterator<Entry> {
+    return unexpired(this.#state.table.range(tableRange(range, reverse)), this.#now());
   }
 
   #scan<T>(options: ScanOptions, of: (entry: Entry) => T): Iterable<T> {
     this.#assertOpen();
     knownFields(options, ["reverse", "limit", ...KEY_RANGE_FIELDS], "a scan");
     const { reverse = false, limit = Number.POSITIVE_INFINITY, ...keys } = options;
-    if (typeof limit !== "number" || !(limit >= 0)) throw new ReplicaError("ERR_OPTION", "limit takes a number from 0 on");
+    if (typeof limit !== "number" || !(limit >= 0))
+      throw new ReplicaError("ERR_OPTION", "limit takes a number from 0 on");
     const range = byteRange(keys);
     const visible = (): Iterator<Entry> => this.#visible(range, reverse);
     return {
@@ -572,7 +589,8 @@ export class Replica {
       this.#reportEnd(event);
     }
     if (event.type === "up") this.#connections?.connected(event.session, event.nodeId);
-    if (event.nodeId !== undefined) this.#hooks.emit("peer", { nodeId: event.nodeId, type: event.type === "end" ? "down" : event.type });
+    if (event.nodeId !== undefined)
+      this.#hooks.emit("peer", { nodeId: event.nodeId, type: event.type === "end" ? "down" : event.type });
     if (this.#hooks.has("status")) this.#hooks.emit("status", this.status());
   }
 
@@ -588,7 +606,8 @@ export class Replica {
     if (recovery.truncatedBytes > 0) {
       this.#logger.info(`${recovery.truncatedBytes} bytes of an unfinished write were cut off the log`);
     }
-    if (recovery.corrupt) this.#warn(`the directory was damaged; set aside: ${recovery.setAside.join(", ") || "nothing"}`);
+    if (recovery.corrupt)
+      this.#warn(`the directory was damaged; set aside: ${recovery.setAside.join(", ") || "nothing"}`);
     if (recovery.why === "copied") this.#warn("the directory is a copy: this replica goes on under a new epoch");
   }
 
@@ -603,7 +622,8 @@ export class Replica {
 
   #assertWritable(): void {
     this.#assertOpen();
-    if (this.#options.readOnly === true) throw new ReplicaError("ERR_READ_ONLY", "the replica was opened to be read only");
+    if (this.#options.readOnly === true)
+      throw new ReplicaError("ERR_READ_ONLY", "the replica was opened to be read only");
     if (this.#driver.failure !== undefined) throw this.#driver.failure;
   }
 
@@ -621,7 +641,15 @@ export class Replica {
   }
 }
 
-function recoveredOf({ truncatedBytes, corrupt, entries }: RecoveryReport): NonNullable<Status["durability"]["recovered"]> {
+function* unexpired(entries: Iterable<Entry>, now: number): Generator<Entry, undefined> {
+  for (const entry of entries) if (entry.expiresAt === 0 || entry.expiresAt > now) yield entry;
+}
+
+function recoveredOf({
+  truncatedBytes,
+  corrupt,
+  entries,
+}: RecoveryReport): NonNullable<Status["durability"]["recovered"]> {
   return { truncatedBytes, corrupt, entries };
 }
 
@@ -634,7 +662,7 @@ function tooLarge(writes: readonly LocalWrite[]): RefusalReason | undefined {
 /** Whether we can show an entry of a peer to a reader. */
 function isReadable({ key, value }: Entry): boolean {
   if (value !== null && !isValue(value)) return false;
-  return isReserved(key) || isKey(key);
+  return isReserved(key) || isUtf8(key, 0, key.length);
 }
 
 /** An epoch that sorts above another one, as far above as `random` says. */

@@ -54,7 +54,7 @@ export function versionOf(order: { stamp: Stamp; origin: Origin; seq: Seq }): Ve
 
 /** The event that a change is to its watchers; `undefined` if a reader cannot see that anything changed. */
 export function eventOf(change: Change): ChangeEvent | undefined {
-  const { entry, previous, kind, local } = change;
+  const { entry, existed, previous, kind, local } = change;
   if (isReserved(entry.key)) return undefined;
   const shared = {
     key: decodeKey(entry.key),
@@ -69,7 +69,7 @@ export function eventOf(change: Change): ChangeEvent | undefined {
     const expiry = entry.expiresAt > 0 ? { expiresAt: entry.expiresAt } : {};
     return { type: "put", value: decodeValue(entry.value), ...shared, ...expiry };
   }
-  if (previous === null) return undefined;
+  if (!existed) return undefined;
   return { type: kind === "expire" ? "expire" : "delete", ...shared };
 }
 

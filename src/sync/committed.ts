@@ -18,7 +18,9 @@ export interface AppliedBatch {
 export interface Change {
   readonly kind: "put" | "delete" | "expire";
   readonly entry: Entry;
-  /** The value that was visible before, or `null`. */
+  /** Whether a value was visible before. */
+  readonly existed: boolean;
+  /** That value; `null` also where previous values are not kept. */
   readonly previous: Uint8Array | null;
   readonly local: boolean;
   readonly lsn: Lsn;

@@ -100,8 +100,9 @@ export class Outbound {
   /** The peer covers `pairs` and has dealt with our frames up to `frames`. */
   acknowledged(pairs: VectorPairs, frames: number, durable: Durable): void {
     for (const [origin, seq] of pairs) this.#acked.raise(origin, seq);
-    while (this.#inFlight.length > 0 && this.#inFlight[0]!.frame <= frames) {
-      this.#inFlightBytes -= this.#inFlight.shift()!.bytes;
+    for (let first = this.#inFlight[0]; first !== undefined && first.frame <= frames; first = this.#inFlight[0]) {
+      this.#inFlight.shift();
+      this.#inFlightBytes -= first.bytes;
     }
     this.#waiting.dropCovered(this.#acked);
     this.pump(durable);
@@ -250,8 +251,8 @@ export class Outbound {
     const limit = this.#waiting.firstLsn;
     const released = new VersionVector();
     let whole = false;
-    while (this.#cuts.length > 0 && this.#cuts[0]!.lsn < limit) {
-      const cut = this.#cuts.shift()!;
+    for (let cut = this.#cuts[0]; cut !== undefined && cut.lsn < limit; cut = this.#cuts[0]) {
+      this.#cuts.shift();
       whole ||= cut.whole;
       for (const [origin, seq] of cut.pairs) {
         if (this.#claimed.raise(origin, seq) && !this.#acked.covers(origin, seq)) released.raise(origin, seq);

@@ -15,7 +15,7 @@ export interface Unit {
 
 export class Pending {
   readonly #state: CoreState;
-  #units: { unit: Unit; bytes: number; end: Lsn }[] = [];
+  readonly #units: { unit: Unit; bytes: number; end: Lsn }[] = [];
   #taken: Lsn;
 
   constructor(state: CoreState) {
@@ -39,14 +39,12 @@ export class Pending {
   /** The next record: as many units as fit, at least one; `undefined` when there is none. */
   take(): Ready | undefined {
     if (this.#units.length === 0) return undefined;
-    let count = 0;
     let bytes = 0;
-    while (count < this.#units.length && (count === 0 || bytes + this.#units[count]!.bytes <= READY_BYTES_MAX)) {
-      bytes += this.#units[count]!.bytes;
-      count += 1;
-    }
-    const units = this.#units.slice(0, count);
-    this.#units = this.#units.slice(count);
+    const full = this.#units.findIndex((unit, index) => {
+      bytes += unit.bytes;
+      return index > 0 && bytes > READY_BYTES_MAX;
+    });
+    const units = this.#units.splice(0, full < 0 ? this.#units.length : full);
     const ops: StateOp[] = [];
     const batches: AppliedBatch[] = [];
     const changes: Change[] = [];
@@ -63,7 +61,7 @@ export class Pending {
       if (unit.batch.via === undefined) for (const { origin, seq } of unit.batch.entries) coverage.raise(origin, seq);
     }
     const lsn = this.#taken;
-    const end = units[units.length - 1]!.end;
+    const end = units.at(-1)?.end ?? lsn;
     this.#taken = end;
     return { ops, lsn, end, batches, changes, coverage: [...coverage] };
   }

@@ -14,7 +14,6 @@ export interface Peer {
   readonly addresses: readonly string[];
   readonly outbound: Outbound;
   readonly inbound: Inbound;
-  links: ReadonlySet<NodeId>;
   /** The peer's wall clock minus ours when it last told us. Includes the one-way delay. */
   clockOffsetMs: Millis;
 }
@@ -30,6 +29,10 @@ export class Session {
   told: VersionVector;
   framesSent = 0;
   framesReceived = 0;
+  /** Received when the record that is on its way to the disk was taken. */
+  framesInRecord = 0;
+  /** Dealt with: what they brought is durable. */
+  framesDone = 0;
   /** Whether the peer waits for an ack: it has sent pages. */
   owesAck = false;
   lastSentTick: number;

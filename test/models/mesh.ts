@@ -6,9 +6,12 @@
 import { CoreState } from "../../src/core/core-state.ts";
 import { beats } from "../../src/core/lww.ts";
 import { NO_SLOT } from "../../src/core/table.ts";
+import { VersionVector, type VectorPairs } from "../../src/core/version-vector.ts";
 import type { Outgoing, Ready, SessionId } from "../../src/sync/committed.ts";
 import type { FlowLimits } from "../../src/sync/flow.ts";
-import { type LocalWrite, Replicator } from "../../src/sync/replicator.ts";
+import type { Message } from "../../src/sync/messages.ts";
+import { Replicator } from "../../src/sync/replicator.ts";
+import type { LocalWrite } from "../../src/sync/state-writer.ts";
 import { type Entry, type Epoch, makeOrigin, type NodeId } from "../../src/types.ts";
 
 interface Link {
@@ -29,6 +32,9 @@ export class Node {
   /** Entries in the order in which they were published, with their batch. */
   readonly published: { batch: string; entry: Entry }[] = [];
   skewMs = 0;
+  /** Writes and coverage that are durable here. */
+  readonly durable = new VersionVector();
+  readonly durableWrites = new Set<string>();
 
   constructor(index: number, flow: FlowLimits | undefined) {
     this.name = `n${index}` as NodeId;
@@ -129,6 +135,12 @@ export class Mesh {
     }
     const ready = node.writing;
     node.writing = undefined;
+    for (const op of ready.ops) {
+      if (op.type === "cover") node.durable.raise(op.origin, op.seq);
+      if (op.type !== "set") continue;
+      node.durableWrites.add(`${op.entry.origin} ${op.entry.seq}`);
+      if (op.entry.origin === node.state.origin) node.durable.raise(op.entry.origin, op.entry.seq);
+    }
     node.replicator.persisted(ready);
     for (const { entry } of ready.changes) node.published.push({ batch: `${entry.stamp} ${entry.origin}`, entry });
     this.#collect(node);
@@ -202,6 +214,7 @@ export class Mesh {
 
   #collect(node: Node): void {
     for (const outgoing of node.replicator.takeOutgoing()) {
+      checkDurable(node, outgoing.message);
       const link = this.#links.find(({ from, fromSession }) => from === node && fromSession === outgoing.session);
       link?.queue.push(outgoing);
     }
@@ -211,5 +224,20 @@ export class Mesh {
       if (link === undefined) continue;
       throw new Error(`${node.name} ended a session: ${event.code} ${event.detail}`);
     }
+  }
+}
+
+/** Invariant I4: what leaves a replica, or is claimed by it, is durable there. */
+function checkDurable(node: Node, message: Message): void {
+  let claims: VectorPairs = [];
+  if (message.type === "hello" || message.type === "ack") claims = message.vector;
+  if (message.type === "page") {
+    claims = message.runTo > 0 ? [...(message.mark ?? []), [node.state.origin, message.runTo]] : (message.mark ?? []);
+    for (const { origin, seq } of message.entries) {
+      if (!node.durableWrites.has(`${origin} ${seq}`)) throw new Error(`${node.name} sends ${origin} ${seq} too early`);
+    }
+  }
+  for (const [origin, seq] of claims) {
+    if (!node.durable.covers(origin, seq)) throw new Error(`${node.name} claims ${origin} ${seq} too early`);
   }
 }

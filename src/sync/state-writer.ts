@@ -1,0 +1,265 @@
+/**
+ * Everything that changes the state: local batches, what peers bring, coverage, expiry, leases, a new
+ * epoch. Each step executes its ops at once and hands them over as one unit of the next record.
+ */
+import { refusal, type AdmissionLimits, type RefusalReason } from "../core/admission.ts";
+import type { CoreState } from "../core/core-state.ts";
+import type { StateOp } from "../core/ops.ts";
+import { NO_SLOT } from "../core/table.ts";
+import { VersionVector, type VectorPairs } from "../core/version-vector.ts";
+import { HybridLogicalClock, stampAt } from "../hybrid-logical-clock.ts";
+import { assert } from "../invariant.ts";
+import { EXPIRE_ENTRIES_MAX, LEASE_MS, LEASE_SEQS, ORIGINS_MAX } from "../limits.ts";
+import type { Entry, Epoch, Lsn, Millis, NodeId, Stamp } from "../types.ts";
+import type { Change, Ready, SessionId } from "./committed.ts";
+import { Pending } from "./pending.ts";
+
+/** One write of a local batch. */
+export interface LocalWrite {
+  readonly key: Uint8Array;
+  /** `null` deletes. */
+  readonly value: Uint8Array | null;
+  /** 0: never. */
+  readonly expiresAt: Millis;
+}
+
+export interface StateWriterOptions {
+  readonly state: CoreState;
+  readonly limits: AdmissionLimits;
+  /** Whether the key and the value of a peer's entry can be decoded. */
+  readonly isReadable: (entry: Entry) => boolean;
+  /** The last process may have issued up to its lease what the log does not show. */
+  readonly unclean: boolean;
+}
+
+/** What becomes of the entries of a transfer that are not simply applied. */
+export interface TransferOutcome {
+  refused(entry: Entry, reason: RefusalReason): void;
+  /** The key now holds `entry` or what dominates it. */
+  accepted(entry: Entry): void;
+}
+
+export class StateWriter {
+  /** Whether changes carry the value that they replaced; costs a copy per write. */
+  keepPrevious = false;
+  readonly #state: CoreState;
+  readonly #limits: AdmissionLimits;
+  readonly #isReadable: (entry: Entry) => boolean;
+  readonly #clock: HybridLogicalClock;
+  readonly #pending: Pending;
+  readonly #openedLsn: Lsn;
+
+  constructor({ state, limits, isReadable, unclean }: StateWriterOptions) {
+    this.#state = state;
+    this.#limits = limits;
+    this.#isReadable = isReadable;
+    this.#clock = new HybridLogicalClock(Math.max(state.lease.stamp, state.highestStamp));
+    this.#pending = new Pending(state);
+    this.#openedLsn = state.lsn;
+    if (unclean) this.#skipLease();
+  }
+
+  get hasReady(): boolean {
+    return !this.#pending.isEmpty;
+  }
+
+  /** The highest stamp seen or issued. */
+  get lastStamp(): Stamp {
+    return this.#clock.last;
+  }
+
+  /** The time by which entries expire. Never goes back. */
+  now(wallClock: Millis): Millis {
+    return this.#clock.now(wallClock);
+  }
+
+  takeReady(): Ready | undefined {
+    return this.#pending.take();
+  }
+
+  /** Why a local batch may not be written, or `undefined`. Changes nothing. */
+  writeRefusal(writes: readonly LocalWrite[], now: Millis): RefusalReason | undefined {
+    const { table, origin } = this.#state;
+    let keys = table.size;
+    let bytes = table.bytes;
+    for (const { key, value, expiresAt } of writes) {
+      const isPresent = table.find(key) !== NO_SLOT;
+      const entry: Entry = { key, value, stamp: stampAt(now), origin, seq: 1, expiresAt };
+      const reason = refusal(entry, this.#limits, { keys, bytes, present: isPresent }, now);
+      if (reason !== undefined) return reason;
+      if (!isPresent) keys += 1;
+      bytes += key.length + (value?.length ?? 0);
+    }
+    return undefined;
+  }
+
+  /**
+   * Writes a batch: one stamp, consecutive sequence numbers, one record. Keys are distinct, and
+   * deletes of what is absent have been left out by the caller.
+   */
+  write(writes: readonly LocalWrite[], now: Millis): readonly Entry[] {
+    assert(writes.length > 0, "a batch holds a write");
+    const stamp = this.#clock.tick(now);
+    const { origin } = this.#state;
+    let seq = this.#state.nextSeq;
+    const entries = writes.map(({ key, value, expiresAt }) => ({ key, value, stamp, origin, seq: seq++, expiresAt }));
+    this.#author(entries, now);
+    return entries;
+  }
+
+  /** Writes unless the key holds just this already, written by us. */
+  keep(write: LocalWrite, now: Millis): void {
+    const { table, origin } = this.#state;
+    const slot = table.find(write.key);
+    const held = slot === NO_SLOT ? null : table.valueAt(slot);
+    const isOurs = slot !== NO_SLOT && table.originAt(slot) === origin;
+    if (isOurs && held !== null && write.value !== null && Buffer.compare(held, write.value) === 0) return;
+    this.write([write], now);
+  }
+
+  /**
+   * Applies what a peer has sent, in one step, and then the coverage that goes with it.
+   *
+   * @param claims  asked for once the entries are applied: what of the peer's claims may be adopted
+   */
+  apply(
+    entries: readonly Entry[],
+    via: SessionId,
+    now: Millis,
+    outcome: TransferOutcome,
+    claims: () => VectorPairs,
+  ): void {
+    const unit = new UnitBuilder();
+    const expiryNow = this.#clock.now(now);
+    for (const entry of entries) {
+      // Covered means dominated (I2): it is this rule, not the tombstone, that keeps the dead dead.
+      if (!this.#state.covered.covers(entry.origin, entry.seq)) {
+        const reason = this.#refusal(entry, now);
+        if (reason !== undefined) {
+          outcome.refused(entry, reason);
+          continue;
+        }
+        this.#clock.observe(entry.stamp);
+        if (this.#state.isWinner(entry)) this.#set(entry, false, expiryNow, unit);
+      }
+      outcome.accepted(entry);
+    }
+    for (const [origin, seq] of claims()) {
+      if (!this.#state.covered.covers(origin, seq)) this.#execute({ type: "cover", origin, seq }, unit);
+    }
+    this.#takeLease(0, unit);
+    this.#finish(unit, via);
+  }
+
+  /** Keeps what a peer has acknowledged, for when it is away. */
+  recordAcks(peer: NodeId, acked: VersionVector): void {
+    const unit = new UnitBuilder();
+    const known = this.#state.acked.get(peer) ?? new VersionVector();
+    for (const [origin, seq] of acked.above(known)) this.#execute({ type: "ack", peer, origin, seq }, unit);
+    this.#finish(unit, undefined);
+  }
+
+  /** Turns what has expired into tombstones, a bounded number at a time. */
+  expire(now: Millis): void {
+    const { table, origin } = this.#state;
+    const unit = new UnitBuilder();
+    for (const slot of table.expired(this.#clock.now(now), EXPIRE_ENTRIES_MAX)) {
+      const entry = this.#state.entryAt(slot);
+      this.#execute({ type: "expire", key: entry.key, origin: entry.origin, seq: entry.seq }, unit);
+      unit.changes.push({
+        kind: "expire",
+        entry: { ...entry, value: null },
+        existed: true,
+        previous: entry.value,
+        local: entry.origin === origin,
+        lsn: table.lsnAt(slot),
+      });
+    }
+    this.#finish(unit, undefined);
+  }
+
+  /**
+   * Goes on under a new epoch. What was written since the directory was opened is authored again with
+   * its own stamps; older writes may be dead elsewhere and are left alone.
+   *
+   * @param epoch  sorts above the present one, so that the new versions beat the old ones
+   */
+  rotate(epoch: Epoch, now: Millis): void {
+    const { table, origin: old } = this.#state;
+    const again: Entry[] = [];
+    for (let slot = table.nextChange(this.#openedLsn); slot !== NO_SLOT; slot = table.nextChange(table.lsnAt(slot))) {
+      if (table.originAt(slot) === old) again.push(this.#state.entryAt(slot));
+    }
+    const unit = new UnitBuilder();
+    this.#execute({ type: "rotate", epoch }, unit);
+    this.#finish(unit, undefined);
+    const { origin } = this.#state;
+    let seq = this.#state.nextSeq;
+    const entries = again.map((entry) => ({ ...entry, origin, seq: seq++ }));
+    if (entries.length > 0) this.#author(entries, now);
+  }
+
+  #author(entries: readonly Entry[], now: Millis): void {
+    const unit = new UnitBuilder();
+    const expiryNow = this.#clock.now(now);
+    this.#takeLease(entries.length, unit);
+    for (const entry of entries) this.#set(entry, true, expiryNow, unit);
+    this.#finish(unit, undefined);
+  }
+
+  #refusal(entry: Entry, now: Millis): RefusalReason | undefined {
+    const { table, covered } = this.#state;
+    if (!this.#isReadable(entry)) return "unreadable";
+    if (covered.size >= ORIGINS_MAX && covered.get(entry.origin) === 0) return "store-full";
+    const size = { keys: table.size, bytes: table.bytes, present: table.find(entry.key) !== NO_SLOT };
+    return refusal(entry, this.#limits, size, now);
+  }
+
+  #set(entry: Entry, local: boolean, expiryNow: Millis, unit: UnitBuilder): void {
+    const { table } = this.#state;
+    const slot = table.find(entry.key);
+    const expiresAt = slot === NO_SLOT ? 0 : table.expiresAt(slot);
+    const existed = slot !== NO_SLOT && !table.isTombstone(slot) && (expiresAt === 0 || expiresAt > expiryNow);
+    const previous = existed && this.keepPrevious ? (table.valueAt(slot)?.slice() ?? null) : null;
+    this.#execute({ type: "set", entry }, unit);
+    unit.entries.push(entry);
+    const kind = entry.value === null ? "delete" : "put";
+    unit.changes.push({ kind, entry, existed, previous, local, lsn: this.#state.lsn });
+  }
+
+  /** Raises the lease in the record of the first write that needs it: nothing is issued beyond a durable one. */
+  #takeLease(writes: number, unit: UnitBuilder): void {
+    const { lease, nextSeq } = this.#state;
+    if (nextSeq + writes <= lease.seq && this.#clock.last <= lease.stamp) return;
+    const stamp = Math.max(lease.stamp, this.#clock.last + stampAt(LEASE_MS));
+    this.#execute({ type: "lease", seq: nextSeq + writes + LEASE_SEQS, stamp }, unit);
+  }
+
+  /**
+   * Leaves out the sequence numbers that the last process may have used for writes that did not become
+   * durable. Nobody saw those writes, so that to cover them claims nothing.
+   */
+  #skipLease(): void {
+    const { origin, lease, nextSeq } = this.#state;
+    if (lease.seq <= nextSeq) return;
+    const unit = new UnitBuilder();
+    this.#execute({ type: "cover", origin, seq: lease.seq - 1 }, unit);
+    this.#finish(unit, undefined);
+  }
+
+  #execute(op: StateOp, unit: UnitBuilder): void {
+    this.#state.execute(op);
+    unit.ops.push(op);
+  }
+
+  #finish({ ops, entries, changes }: UnitBuilder, via: SessionId | undefined): void {
+    if (ops.length > 0) this.#pending.add({ ops, batch: { entries, via }, changes });
+  }
+}
+
+/** What one step executes, on its way to becoming a unit of a record. */
+class UnitBuilder {
+  readonly ops: StateOp[] = [];
+  readonly entries: Entry[] = [];
+  readonly changes: Change[] = [];
+}
