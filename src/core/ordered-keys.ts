@@ -3,34 +3,36 @@
  * sorted slots.
  *
  * Keys of a chunk mostly begin alike. The chunk knows those bytes once, and the next four bytes of each
- * key as a number beside the slot: searching compares numbers that lie side by side, and goes to the
+ * key as a number beside the slot: searching compares numbers that lie close together, and goes to the
  * key itself only where they tie.
  */
 import { assert, present } from "../invariant.ts";
+import { commonLength, comparePrefix, LowKeys } from "./low-keys.ts";
 import { wordOf, type Records } from "./records.ts";
 import type { Slot } from "./rows.ts";
 
-const CHUNK_SLOTS = 512;
-const CHUNK_SLOTS_MIN = 16;
-const NO_BYTES = new Uint8Array(0);
+const CHUNK_BITS = 9;
+const CHUNK_SLOTS = 2 ** CHUNK_BITS;
+const CHUNK_MASK = CHUNK_SLOTS - 1;
+const CHUNK_SLOTS_MIN = 8;
+/** Two neighbours are joined up to this: room is left, or the next insert would split them again. */
+const JOINED_SLOTS_MAX = CHUNK_SLOTS * 0.75;
 
 interface Chunk {
-  /** No key of the chunk is below it, every key of the chunks before is. */
-  readonly low: Uint8Array;
-  slots: Uint32Array;
-  /** The four bytes of each key behind `shared`. */
-  words: Uint32Array;
+  /** Pairs: the four bytes of a key behind `shared`, and its slot. */
+  cells: Uint32Array;
   length: number;
   /** All keys begin with this. */
   shared: Uint8Array;
 }
 
-/** A place between two keys: the number of the chunk times `CHUNK_SLOTS`, plus an index in it that has a slot. */
+/** A place in the order: the number of the chunk times `CHUNK_SLOTS`, plus an index in it that has a slot. */
 export type Position = number;
 
 export class OrderedKeys {
   readonly #records: Records;
-  readonly #chunks: Chunk[] = [newChunk(NO_BYTES, CHUNK_SLOTS_MIN, NO_BYTES)];
+  readonly #chunks: Chunk[] = [newChunk(CHUNK_SLOTS_MIN)];
+  readonly #lows = new LowKeys();
   #version = 0;
 
   constructor(records: Records) {
@@ -45,7 +47,7 @@ export class OrderedKeys {
   /** Adds a slot whose key is not there. */
   add(slot: Slot, key: Uint8Array): void {
     this.#version += 1;
-    const index = this.#chunkOf(key);
+    const index = this.#lows.chunkOf(key);
     const chunk = this.#chunks[index]!;
     if (chunk.length === 0) chunk.shared = key.slice();
     const common = commonLength(chunk.shared, key);
@@ -53,9 +55,9 @@ export class OrderedKeys {
       chunk.shared = chunk.shared.slice(0, common);
       this.#readWords(chunk);
     }
-    const at = this.#searchIn(chunk, key, false);
+    const at = this.#searchWords(chunk, key, false);
     if (chunk.length < CHUNK_SLOTS) {
-      insert(chunk, at, slot, wordOf(key, chunk.shared.length, key.length));
+      insert(chunk, at, slot, wordOf(key, common, key.length));
       return;
     }
     // Keys that come in order fill one chunk after the other.
@@ -66,20 +68,19 @@ export class OrderedKeys {
   /** Removes the slot of `key`. */
   remove(slot: Slot, key: Uint8Array): void {
     this.#version += 1;
-    const index = this.#chunkOf(key);
+    const index = this.#lows.chunkOf(key);
     const chunk = this.#chunks[index]!;
     const at = this.#searchIn(chunk, key, false);
-    assert(at < chunk.length && chunk.slots[at] === slot, "a key with a value has its place in the order");
-    chunk.slots.copyWithin(at, at + 1, chunk.length);
-    chunk.words.copyWithin(at, at + 1, chunk.length);
+    assert(at < chunk.length && chunk.cells[at * 2 + 1] === slot, "a key with a value has its place in the order");
+    chunk.cells.copyWithin(at * 2, at * 2 + 2, chunk.length * 2);
     chunk.length -= 1;
-    if (chunk.length === 0 && this.#chunks.length > 1) this.#chunks.splice(index, 1);
+    if (chunk.length === 0 && this.#chunks.length > 1) this.#drop(index);
     else if (chunk.length * 4 < CHUNK_SLOTS && !this.#join(index - 1)) this.#join(index);
   }
 
   /** The position of the first key at or above `key`; with `above`, of the first one above it. */
   search(key: Uint8Array, above: boolean): Position {
-    const index = this.#chunkOf(key);
+    const index = this.#lows.chunkOf(key);
     return this.#normal(index, this.#searchIn(this.#chunks[index]!, key, above));
   }
 
@@ -90,75 +91,66 @@ export class OrderedKeys {
 
   /** The position behind the last key. */
   get end(): Position {
-    return this.#chunks.length * CHUNK_SLOTS;
+    return this.#chunks.length << CHUNK_BITS;
   }
 
   /** The slot at a position before the end. */
   slotAt(position: Position): Slot {
-    const chunk = present(this.#chunks[(position / CHUNK_SLOTS) | 0], "a position is before the end");
-    return chunk.slots[position % CHUNK_SLOTS]!;
+    const chunk = present(this.#chunks[position >>> CHUNK_BITS], "a position is before the end");
+    return chunk.cells[(position & CHUNK_MASK) * 2 + 1]!;
   }
 
   /** The position behind one before the end. */
   after(position: Position): Position {
-    return this.#normal((position / CHUNK_SLOTS) | 0, (position % CHUNK_SLOTS) + 1);
+    return this.#normal(position >>> CHUNK_BITS, (position & CHUNK_MASK) + 1);
   }
 
   /** The position before one behind the start. */
   before(position: Position): Position {
-    if (position % CHUNK_SLOTS > 0) return position - 1;
-    const index = position / CHUNK_SLOTS - 1;
-    return index * CHUNK_SLOTS + this.#chunks[index]!.length - 1;
+    if ((position & CHUNK_MASK) > 0) return position - 1;
+    const index = (position >>> CHUNK_BITS) - 1;
+    return (index << CHUNK_BITS) + this.#chunks[index]!.length - 1;
   }
 
   /** Positions at the end of a chunk are the one at the start of the next; only a sole chunk may be empty. */
   #normal(index: number, at: number): Position {
-    return at < this.#chunks[index]!.length ? index * CHUNK_SLOTS + at : (index + 1) * CHUNK_SLOTS;
-  }
-
-  /** The last chunk whose `low` is not above `key`. */
-  #chunkOf(key: Uint8Array): number {
-    const chunks = this.#chunks;
-    let low = 1;
-    let high = chunks.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (compareBytes(chunks[middle]!.low, key) <= 0) low = middle + 1;
-      else high = middle;
-    }
-    return low - 1;
+    return at < this.#chunks[index]!.length ? (index << CHUNK_BITS) + at : (index + 1) << CHUNK_BITS;
   }
 
   /** How many keys of the chunk are below `key`; with `orEqual`, at or below it. */
   #searchIn(chunk: Chunk, key: Uint8Array, orEqual: boolean): number {
-    const skip = chunk.shared.length;
     const order = comparePrefix(key, chunk.shared);
     if (order !== 0) return order < 0 ? 0 : chunk.length;
-    const word = wordOf(key, skip, key.length);
-    const { words, slots } = chunk;
+    return this.#searchWords(chunk, key, orEqual);
+  }
+
+  /** As `#searchIn`, of a key that begins as all of the chunk do. */
+  #searchWords(chunk: Chunk, key: Uint8Array, orEqual: boolean): number {
+    const { cells, shared } = chunk;
+    const word = wordOf(key, shared.length, key.length);
     let low = 0;
     let high = chunk.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      let difference = words[middle]! - word;
-      if (difference === 0) difference = this.#records.compareKey(slots[middle]!, key, skip);
+      let difference = cells[middle * 2]! - word;
+      if (difference === 0) difference = this.#records.compareKey(cells[middle * 2 + 1]!, key, shared.length);
       if (difference < 0 || (orEqual && difference === 0)) low = middle + 1;
       else high = middle;
     }
     return low;
   }
 
-  /** Moves the slots from `middle` on into a new chunk; `key` is what it begins with if it would be empty. */
+  /** Moves the slots from `middle` on into a new chunk, which begins at `key` if there are none. */
   #split(index: number, middle: number, key: Uint8Array): void {
     const left = this.#chunks[index]!;
     const count = left.length - middle;
-    const low = count === 0 ? key.slice() : this.#records.keyAt(left.slots[middle]!).slice();
-    const right = newChunk(low, count === 0 ? CHUNK_SLOTS_MIN : CHUNK_SLOTS, count === 0 ? low : left.shared);
-    right.slots.set(left.slots.subarray(middle, left.length));
-    right.words.set(left.words.subarray(middle, left.length));
+    const right = newChunk(count === 0 ? CHUNK_SLOTS_MIN : CHUNK_SLOTS);
+    right.cells.set(left.cells.subarray(middle * 2, left.length * 2));
     right.length = count;
+    right.shared = left.shared;
     left.length = middle;
     this.#chunks.splice(index + 1, 0, right);
+    this.#lows.add(index + 1, count === 0 ? key.slice() : this.#keyAt(right, 0).slice());
     this.#sharpen(left);
     this.#sharpen(right);
   }
@@ -166,85 +158,59 @@ export class OrderedKeys {
   #join(index: number): boolean {
     const into = this.#chunks[index];
     const from = this.#chunks[index + 1];
-    // Room is left, or the next insert would split it again.
-    if (into === undefined || from === undefined || into.length + from.length > CHUNK_SLOTS * 0.75) return false;
+    if (into === undefined || from === undefined || into.length + from.length > JOINED_SLOTS_MAX) return false;
     resize(into, CHUNK_SLOTS);
-    into.slots.set(from.slots.subarray(0, from.length), into.length);
+    into.cells.set(from.cells.subarray(0, from.length * 2), into.length * 2);
     into.length += from.length;
-    this.#chunks.splice(index + 1, 1);
+    this.#drop(index + 1);
     this.#share(into);
     return true;
   }
 
-  /** Reads the words anew if by now all keys share some of them. */
+  #drop(index: number): void {
+    this.#chunks.splice(index, 1);
+    this.#lows.remove(index);
+  }
+
+  /** Reads the words anew if by now all keys begin with the first byte of theirs. */
   #sharpen(chunk: Chunk): void {
     if (chunk.length < 2) return;
-    const difference = chunk.words[0]! ^ chunk.words[chunk.length - 1]!;
+    const difference = chunk.cells[0]! ^ chunk.cells[(chunk.length - 1) * 2]!;
     if (difference >>> 24 === 0) this.#share(chunk);
   }
 
   /** Finds what all keys begin with. */
   #share(chunk: Chunk): void {
-    if (chunk.length === 0) return;
-    const first = this.#records.keyAt(chunk.slots[0]!);
-    const last = this.#records.keyAt(chunk.slots[chunk.length - 1]!);
-    chunk.shared = first.slice(0, commonLength(first, last));
+    const first = this.#keyAt(chunk, 0);
+    chunk.shared = first.slice(0, commonLength(first, this.#keyAt(chunk, chunk.length - 1)));
     this.#readWords(chunk);
   }
 
-  #readWords(chunk: Chunk): void {
-    const skip = chunk.shared.length;
-    for (let at = 0; at < chunk.length; at += 1) chunk.words[at] = this.#records.keyWordAt(chunk.slots[at]!, skip);
+  #readWords({ cells, length, shared }: Chunk): void {
+    for (let at = 0; at < length * 2; at += 2) cells[at] = this.#records.keyWordAt(cells[at + 1]!, shared.length);
+  }
+
+  #keyAt(chunk: Chunk, at: number): Uint8Array {
+    return this.#records.keyAt(chunk.cells[at * 2 + 1]!);
   }
 }
 
-/** Negative, zero or positive as `a` sorts before, with or behind `b`. */
-export function compareBytes(a: Uint8Array, b: Uint8Array): number {
-  const common = Math.min(a.length, b.length);
-  for (let index = 0; index < common; index += 1) {
-    const difference = a[index]! - b[index]!;
-    if (difference !== 0) return difference;
-  }
-  return a.length - b.length;
-}
-
-/** As `compareBytes`, of `prefix` and as many bytes of `key`. A key that is shorter sorts before it. */
-function comparePrefix(key: Uint8Array, prefix: Uint8Array): number {
-  for (let index = 0; index < prefix.length; index += 1) {
-    if (index === key.length) return -1;
-    const difference = key[index]! - prefix[index]!;
-    if (difference !== 0) return difference;
-  }
-  return 0;
-}
-
-function commonLength(a: Uint8Array, b: Uint8Array): number {
-  const length = Math.min(a.length, b.length);
-  let index = 0;
-  while (index < length && a[index] === b[index]) index += 1;
-  return index;
-}
-
-function newChunk(low: Uint8Array, capacity: number, shared: Uint8Array): Chunk {
-  return { low, slots: new Uint32Array(capacity), words: new Uint32Array(capacity), length: 0, shared };
+function newChunk(capacity: number): Chunk {
+  return { cells: new Uint32Array(capacity * 2), length: 0, shared: new Uint8Array(0) };
 }
 
 function resize(chunk: Chunk, capacity: number): void {
-  if (chunk.slots.length >= capacity) return;
-  const { slots, words } = chunk;
-  chunk.slots = new Uint32Array(capacity);
-  chunk.words = new Uint32Array(capacity);
-  chunk.slots.set(slots);
-  chunk.words.set(words);
+  const { cells } = chunk;
+  if (cells.length >= capacity * 2) return;
+  chunk.cells = new Uint32Array(capacity * 2);
+  chunk.cells.set(cells);
 }
 
 function insert(chunk: Chunk, at: number, slot: Slot, word: number): void {
-  if (chunk.length === chunk.slots.length) resize(chunk, chunk.length * 2);
-  if (at < chunk.length) {
-    chunk.slots.copyWithin(at + 1, at, chunk.length);
-    chunk.words.copyWithin(at + 1, at, chunk.length);
-  }
-  chunk.slots[at] = slot;
-  chunk.words[at] = word;
+  if (chunk.length * 2 === chunk.cells.length) resize(chunk, chunk.length * 2);
+  const { cells } = chunk;
+  if (at < chunk.length) cells.copyWithin(at * 2 + 2, at * 2, chunk.length * 2);
+  cells[at * 2] = word;
+  cells[at * 2 + 1] = slot;
   chunk.length += 1;
 }

@@ -9,8 +9,10 @@
  */
 import { RESERVED_PREFIX_BYTE } from "../limits.ts";
 import type { Entry, Lsn } from "../types.ts";
+import { EntryCopies } from "./entry-copies.ts";
 import { Heap } from "./heap.ts";
-import { compareBytes, type OrderedKeys, type Position } from "./ordered-keys.ts";
+import { compareBytes } from "./low-keys.ts";
+import type { OrderedKeys, Position } from "./ordered-keys.ts";
 import type { Records } from "./records.ts";
 import type { Slot } from "./rows.ts";
 
@@ -68,6 +70,7 @@ export class RangeView implements IterableIterator<Entry> {
   readonly #source: Source;
   readonly #ahead: Ahead;
   readonly #release: () => void;
+  readonly #copies = new EntryCopies();
   /** The positions that are ahead, for one version of the order. */
   #version = -1;
   #from: Position = 0;
@@ -112,7 +115,7 @@ export class RangeView implements IterableIterator<Entry> {
     }
     if (position === undefined || slot === undefined) return undefined;
     this.#pass(position);
-    return records.copyAt(slot);
+    return this.#copies.take(records, slot);
   }
 
   /** The position of the next entry that is still what it was; undefined if there is none. */
@@ -144,6 +147,7 @@ export class RangeView implements IterableIterator<Entry> {
 /** The open views of one table. */
 export class Views {
   readonly #open = new Set<Ahead>();
+  readonly #copies = new EntryCopies();
   /** For views that are dropped without return(): the collector says so, some time later. */
   readonly #dropped = new FinalizationRegistry<Ahead>((ahead) => this.#open.delete(ahead));
 
@@ -170,7 +174,7 @@ export class Views {
     const key = records.keyAt(slot);
     for (const ahead of this.#open) {
       if (!ahead.includes(lsn) || !ahead.covers(key)) continue;
-      copy ??= records.copyAt(slot);
+      copy ??= this.#copies.take(records, slot);
       ahead.saved.push(copy);
     }
   }

@@ -69,22 +69,6 @@ export class Records {
     };
   }
 
-  /** As `entryAt`, with bytes of its own. */
-  copyAt(slot: Slot): Entry {
-    const start = this.startAt(slot);
-    const keyLength = this.rows.keyLengthAt(slot);
-    const bytes = this.bytesAt(slot).slice(start, start + this.lengthAt(slot));
-    const hasValue = this.hasValue(slot);
-    return {
-      key: hasValue ? bytes.subarray(0, keyLength) : bytes,
-      value: hasValue ? bytes.subarray(keyLength) : null,
-      stamp: this.rows.stampAt(slot),
-      origin: this.originAt(slot),
-      seq: this.rows.seqAt(slot),
-      expiresAt: this.expiresAt(slot),
-    };
-  }
-
   keyAt(slot: Slot): Uint8Array {
     const start = this.startAt(slot);
     return this.bytesAt(slot).subarray(start, start + this.rows.keyLengthAt(slot));
@@ -122,6 +106,11 @@ export class Records {
   /** Where the record lies: the key from `startAt`, the value right behind it. */
   bytesAt(slot: Slot): Uint8Array {
     return this.#slabs.bytesAt(this.rows.placeAt(slot), slot);
+  }
+
+  /** As `bytesAt`. Readable up to the next multiple of 4 behind the record, where `startAt` is one too. */
+  viewAt(slot: Slot): DataView {
+    return this.#slabs.viewAt(this.rows.placeAt(slot), slot);
   }
 
   startAt(slot: Slot): number {
