@@ -62,6 +62,15 @@ export class Slabs {
   #usedBytes = 0;
   #deadBytes = 0;
 
+  /** Memory that the slabs take, spare ones and own allocations included. */
+  get allocatedBytes(): number {
+    let bytes = 0;
+    for (const slabs of [this.#slabs, this.#spares, this.#own.values()]) {
+      for (const slab of slabs) bytes += slab.bytes.length;
+    }
+    return bytes;
+  }
+
   /** Stores a record. `value` of null takes no space. */
   add(slot: Slot, key: Uint8Array, value: Uint8Array | null): Place {
     const length = key.length + (value?.length ?? 0);
