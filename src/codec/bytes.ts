@@ -64,7 +64,7 @@ export class ByteWriter {
 
   /** @param value  a safe integer, 0 at least */
   varint(value: number): void {
-    if (value >= 0 && value < HIGHEST_BIT) {
+    if ((value | 0) === value && value >= 0 && value < HIGHEST_BIT) {
       this.u8(value);
       return;
     }

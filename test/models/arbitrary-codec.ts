@@ -1,0 +1,113 @@
+/** What the property tests of the codec draw from. */
+import fc from "fast-check";
+import type { StateOp } from "../../src/core/ops.ts";
+import { STAMP_MAX } from "../../src/hybrid-logical-clock.ts";
+import type { ByeCode, Message } from "../../src/sync/messages.ts";
+import { type Entry, type Epoch, isNodeId, makeOrigin, type NodeId } from "../../src/types.ts";
+
+const safe = fc.oneof(fc.nat(300), fc.maxSafeNat(), fc.constantFrom(0, 127, 128, 2 ** 31, 2 ** 32, STAMP_MAX));
+const positive = safe.map((n) => Math.max(1, n));
+const hex64 = fc.stringMatching(/^[0-9a-f]{16}$/);
+const epoch = hex64.map((digits) => digits as Epoch);
+const nodeId = fc.oneof(
+  fc.constantFrom("a", "b", "gateway-1", "x".repeat(64), "\u20ac".repeat(21)).map((name) => name as NodeId),
+  fc.string({ unit: "grapheme", minLength: 1, maxLength: 12 }).filter(isNodeId),
+);
+// Few nodeIds and epochs, so that origins repeat.
+const origin = fc
+  .tuple(
+    fc.oneof(
+      fc.constantFrom("a", "b").map((name) => name as NodeId),
+      nodeId,
+    ),
+    fc.oneof(fc.constant("0".repeat(16) as Epoch), epoch),
+  )
+  .map(([name, made]) => makeOrigin(name, made));
+const bytes = (min: number, max: number) => fc.uint8Array({ minLength: min, maxLength: max });
+const key = fc.oneof(
+  bytes(1, 40),
+  fc.constant(new Uint8Array(1024).fill(9)),
+  fc.constant(new Uint8Array(65_535).fill(9)),
+);
+
+export const entry: fc.Arbitrary<Entry> = fc.record({
+  key,
+  value: fc.option(bytes(0, 300)),
+  stamp: positive,
+  origin,
+  seq: positive,
+  expiresAt: fc.oneof(fc.constant(0), positive),
+});
+
+const list = <T>(item: fc.Arbitrary<T>, max: number) => fc.array(item, { maxLength: max, size: "max" });
+
+export const op: fc.Arbitrary<StateOp> = fc.oneof(
+  { weight: 3, arbitrary: entry.map((set) => ({ type: "set", entry: set }) as const) },
+  fc.record({ type: fc.constant("cover" as const), origin, seq: safe }),
+  fc.record({ type: fc.constant("ack" as const), peer: nodeId, origin, seq: safe }),
+  fc.record({ type: fc.constant("lease" as const), seq: safe, stamp: safe }),
+  fc.record({ type: fc.constant("expire" as const), key, origin, seq: safe }),
+  fc.record({ type: fc.constant("rotate" as const), epoch }),
+);
+export const ops = list(op, 20);
+
+const vector = list(fc.tuple(origin, safe), 12);
+const text = fc.string({ unit: "grapheme", maxLength: 30 });
+const millis = fc.oneof(safe, fc.double({ noNaN: true, noDefaultInfinity: true }));
+const byeCodes: ByeCode[] = ["closing", "protocol-version", "cluster-mismatch", "identity-clash", "duplicate"];
+const moreByeCodes: ByeCode[] = ["self", "bad-frame", "silent", "too-many-peers", "internal"];
+
+export const message: fc.Arbitrary<Message> = fc.oneof(
+  fc.record({
+    type: fc.constant("hello" as const),
+    versionMin: safe,
+    versionMax: safe,
+    clusterId: text,
+    nodeId,
+    epoch,
+    incarnation: hex64,
+    vector,
+    addresses: list(text, 5),
+    links: list(nodeId, 5),
+    wallClock: millis,
+  }),
+  fc.record({
+    type: fc.constant("page" as const),
+    entries: list(entry, 10),
+    last: fc.boolean(),
+    runFrom: safe,
+    runTo: safe,
+    mark: fc.option(vector),
+  }),
+  fc.record({ type: fc.constant("ack" as const), frames: safe, vector }),
+  fc.record({ type: fc.constant("links" as const), links: list(nodeId, 5) }),
+  fc.record({ type: fc.constant("probe" as const), digest: hex64, wallClock: millis }),
+  fc.record({
+    type: fc.constant("bye" as const),
+    code: fc.constantFrom(...byeCodes, ...moreByeCodes),
+    detail: text,
+  }),
+);
+
+export const frameNumber = safe;
+
+/** Every kind of value, nested; plain data that compares with `toStrictEqual`. */
+export const value: fc.Arbitrary<unknown> = fc.letrec((tie) => ({
+  any: fc.oneof(
+    { depthSize: "medium", withCrossShrink: true },
+    fc.constantFrom(null, true, false),
+    fc.double(),
+    fc.integer(),
+    fc.bigInt({ min: -(2n ** 63n), max: 2n ** 64n - 1n }),
+    fc.string({ unit: "binary", maxLength: 40 }),
+    fc.string({ unit: "grapheme-ascii", maxLength: 40 }),
+    fc.uint8Array({ maxLength: 50 }),
+    fc.date({ noInvalidDate: false }),
+    fc.array(tie("any"), { maxLength: 6 }),
+    fc.dictionary(fc.oneof(fc.string(), fc.constantFrom("__proto__", "constructor", "toString")), tie("any"), {
+      maxKeys: 6,
+      noNullPrototype: true,
+    }),
+    fc.array(fc.tuple(tie("any"), tie("any")), { maxLength: 4 }).map((pairs) => new Map(pairs)),
+  ),
+})).any;
