@@ -76,13 +76,29 @@ describe("whom to dial", () => {
 
   test("a seed that turned out to be somebody connected is left alone", async () => {
     const stage = await start({ seeds: ["x:seed"] });
-    const accepted = stage.accept();
-    stage.connections.connected(accepted, "a");
     await stage.time.run(1);
-    expect(stage.dialed("x:seed")).toBe(1);
-    stage.connections.ended(stage.last(), "a", "duplicate");
+    const dialed = stage.last();
+    stage.connections.connected(stage.accept(), "a");
+    stage.connections.ended(dialed, "a", "duplicate");
     await stage.time.run(10 * MINUTE_MS);
     expect(stage.dialed("x:seed")).toBe(1);
+  });
+
+  test("a seed that failed before a member said that it is there, and dialed us", async () => {
+    const stage = await start({ seeds: ["x:a"], answer: "fail", fraction: 0 });
+    await stage.time.run(1);
+    stage.connections.connected(stage.accept(), "a");
+    stage.connections.setTargets([{ nodeId: "a", addresses: ["x:a"] }]);
+    await stage.time.run(10 * MINUTE_MS);
+    expect(stage.dialed("x:a")).toBe(1);
+  });
+
+  test("all seeds at once: each may be somebody else", async () => {
+    const stage = await start({ seeds: ["x:a", "x:b"] });
+    await stage.time.run(1);
+    stage.seeds.push("x:c");
+    await stage.time.run(5000);
+    expect(stage.dials.map(({ address }) => address).sort()).toEqual(["x:a", "x:b", "x:c"]);
   });
 
   test("those who are gone from the targets are forgotten, not cut off", async () => {
@@ -140,6 +156,17 @@ describe("the degree", () => {
     expect(new Set(stage.dials.map(({ address }) => address)).size).toBe(6);
     // The two that are kept are kept.
     expect(stage.channels.slice(0, 2).map(({ closed }) => closed)).toEqual([false, false]);
+  });
+
+  test("the one that roams stays in the place of one that was lost", async () => {
+    const stage = await start({ degree: 2 });
+    stage.connections.setTargets(targets.slice(0, 6));
+    await stage.time.run(MINUTE_MS);
+    stage.greetAll();
+    expect(stage.channels.length).toBe(3);
+    stage.connections.ended(0, stage.nodeIdOf(0), "lost");
+    await stage.time.run(2 * MINUTE_MS);
+    expect(stage.channels[2]?.closed).toBe(false);
   });
 
   test("nothing roams where everybody is dialed", async () => {
@@ -248,8 +275,8 @@ describe("close", () => {
     const late = stage.dials[0]!.succeed();
     stage.accept();
     stage.connections.setTargets([{ nodeId: "b", addresses: ["x:b"] }]);
-    stage.connections.connected(7, "b");
     await stage.time.run(MINUTE_MS);
+    stage.connections.connected(7, "b");
     expect(late.closed).toBe(true);
     expect(stage.sessions).toEqual([]);
     expect(stage.dials.length).toBe(1);
