@@ -89,7 +89,7 @@ export async function scanSegment(
 }
 
 /**
- * Whether a good record lies anywhere behind `offset` that was written when everything before it was
+ * Whether a good record lies anywhere at or behind `offset` that was written when everything before it was
  * durable. Errs on the side of damage where the search would take too long.
  */
 async function isSyncedRecordBehind(
@@ -103,8 +103,8 @@ async function isSyncedRecordBehind(
   const filled = await file.read(bytes, offset);
   const view = new DataView(bytes.buffer, bytes.byteOffset, filled);
   let budget = SEARCH_BYTES_MAX;
-  // The damaged record itself begins at 0: its own flag says nothing about its own bytes.
-  for (let at = 1; at + RECORD_HEADER_BYTES <= filled; at++) {
+  // From the bad record on: it may be good in itself and only miss the one before it.
+  for (let at = 0; at + RECORD_HEADER_BYTES <= filled; at++) {
     const header = parseRecordHeader(view, at);
     if (header === undefined || !header.synced || header.lsn < lsnMin) continue;
     const end = at + RECORD_HEADER_BYTES + header.length;

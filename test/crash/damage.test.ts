@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import type { StateOp } from "../../src/core/ops.ts";
 import { isReplicaError } from "../../src/errors.ts";
 import { MemoryDisk } from "../../src/storage/memory-disk.ts";
+import { FaultyDisk, SURVIVALS } from "../models/faulty-disk.ts";
 import { commit, contentsOf, countingRandom, DIRECTORY, open, put, valuesOf } from "../models/store-harness.ts";
 
 const HEADER_BYTES = 192;
@@ -172,6 +173,64 @@ describe("a log that was not closed", () => {
     const damaged = killed.clone(true);
     damaged.put(name, bytes);
     expect(await judge(damaged, `length ${length} in the middle`)).toBe("corrupt");
+  });
+});
+
+describe("records out of place", () => {
+  const name = pathOf("0000000004.log");
+
+  function splitRecords(bytes: Buffer): Buffer[] {
+    const records: Buffer[] = [];
+    for (let at = HEADER_BYTES; at < bytes.length; ) {
+      const end = at + RECORD_HEADER_BYTES + bytes.readUInt32LE(at + 4);
+      records.push(bytes.subarray(at, end));
+      at = end;
+    }
+    return records;
+  }
+
+  test.each<[string, (records: Buffer[]) => (Buffer | undefined)[]]>([
+    ["missing", ([first, , ...rest]) => [first, ...rest]],
+    ["there twice", ([first, ...rest]) => [first, first, ...rest]],
+    ["swapped", ([first, second, ...rest]) => [second, first, ...rest]],
+  ])("one that is %s is damage, though each is good by itself", async (what, change) => {
+    const bytes = Buffer.from(killed.bytesOf(name));
+    const records = splitRecords(bytes);
+    expect(records.length).toBeGreaterThan(2);
+    const disk = killed.clone(true);
+    const changed = change(records).flatMap((record) => (record === undefined ? [] : [record]));
+    disk.put(name, Buffer.concat([bytes.subarray(0, HEADER_BYTES), ...changed]));
+    expect(await judge(disk, what)).toBe("corrupt");
+  });
+});
+
+describe("a recovery from damage that is cut short at any call", () => {
+  test.each<[string, (disk: MemoryDisk) => unknown]>([
+    ["a flipped bit, records behind it", (disk) => (disk.bytesOf(pathOf("0000000003.log"))[HEADER_BYTES + 30]! ^= 1)],
+    ["a missing segment", (disk) => disk.remove(pathOf("0000000004.log"))],
+    ["a header of no use", (disk) => (disk.bytesOf(pathOf("0000000004.log"))[0]! ^= 1)],
+    ["a missing identity", (disk) => disk.remove(pathOf("identity"))],
+  ])("ends under a new epoch, with the same prefix: %s", async (_name, damage) => {
+    const disk = killed.clone(true);
+    await damage(disk);
+    await disk.syncDirectory(DIRECTORY);
+    const before = (await open(killed.clone(true))).state.origin;
+    const once = await open(disk.clone(true), { random: countingRandom(100) });
+    for (const [survival, survives] of SURVIVALS) {
+      for (let at = 1; ; at++) {
+        const copy = disk.clone(true);
+        const failing = new FaultyDisk(copy, { type: "crash", at });
+        const opening = open(failing, { random: countingRandom(200) });
+        if ((await Promise.race([opening, failing.crashed])) !== "crashed") break;
+        copy.crash(survives());
+        const where = `${survival}, call ${at}: ${failing.calls.at(-1)}`;
+        const again = await open(copy, { random: countingRandom(300) });
+        expect(valuesOf(again.state), where).toEqual(valuesOf(once.state));
+        expect(again.state.origin, where).not.toBe(before);
+        expect((await again.store.verify()).problems, where).toEqual([]);
+        await again.store.close();
+      }
+    }
   });
 });
 

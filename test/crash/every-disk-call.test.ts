@@ -1,8 +1,8 @@
 /** The power goes at every disk call of a script, and again at every disk call of the recovery that follows. */
-import { beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { MemoryDisk } from "../../src/storage/memory-disk.ts";
 import type { Durability } from "../../src/storage/store.ts";
-import { FaultyDisk, SURVIVALS } from "../models/faulty-disk.ts";
+import { FaultyDisk } from "../models/faulty-disk.ts";
 import {
   commit,
   contentsOf,
@@ -13,8 +13,10 @@ import {
   put,
   valuesOf,
 } from "../models/store-harness.ts";
+import { isFullSweep, SWEPT_SURVIVALS, SweepCount } from "../models/sweep.ts";
 
-const BATCHES = 16;
+const BATCHES = isFullSweep ? 40 : 16;
+const RECOVERY_STEP = isFullSweep ? 1 : 7;
 const SETTINGS = { segmentBytes: 700, checkpointBytes: 1_000_000 };
 
 /** What the script has been told: commits 1 to `durable` have to survive, none above `begun` can be there. */
@@ -78,8 +80,12 @@ beforeAll(async () => {
   expected = await prefixes();
 });
 
+const count = new SweepCount();
+afterAll(() => count.print("store"));
+
 /** Opens what a crash left and says whether that is right; gives the state back for a comparison. */
 async function check(memory: MemoryDisk, ledger: Ledger, where: string): Promise<unknown> {
+  count.images += 1;
   const disk = new FaultyDisk(memory);
   const opened = await open(disk, { ...SETTINGS, random: countingRandom(5_000) });
   const { state, store, recovery } = opened;
@@ -113,7 +119,7 @@ async function check(memory: MemoryDisk, ledger: Ledger, where: string): Promise
 const MODES: readonly Durability[] = ["always", "os"];
 
 describe.each(MODES)("in mode %s, when the power goes", (durability) => {
-  test.each(SURVIVALS)("at any call, and of the unsynced survives %s", async (_name, survives) => {
+  test.each(SWEPT_SURVIVALS)("at any call, and of the unsynced survives %s", async (_name, survives) => {
     for (let at = 1; ; at++) {
       const memory = new MemoryDisk();
       const disk = new FaultyDisk(memory, { type: "crash", at });
@@ -123,20 +129,22 @@ describe.each(MODES)("in mode %s, when the power goes", (durability) => {
         expect(at, "the script has calls").toBeGreaterThan(100);
         break;
       }
+      count.crashPoints += 1;
       memory.crash(survives());
       await check(memory, ledger, `call ${at}, ${disk.calls.at(-1)}`);
     }
   });
 });
 
-test.each(SURVIVALS)(
+test.each(SWEPT_SURVIVALS.slice(0, 4))(
   "a second crash, at any call of the recovery, changes nothing: %s survives",
   async (_name, survives) => {
-    for (let at = 1; ; at += 7) {
+    for (let at = 1; ; at += RECOVERY_STEP) {
       const memory = new MemoryDisk();
       const disk = new FaultyDisk(memory, { type: "crash", at });
       const ledger: Ledger = { begun: 0, durable: 0 };
       if ((await Promise.race([script(disk, "always", ledger), disk.crashed])) !== "crashed") return;
+      count.crashPoints += 1;
       memory.crash(survives());
       const once = await check(memory.clone(true), ledger, `call ${at}`);
       for (let second = 1; ; second++) {
@@ -144,6 +152,7 @@ test.each(SURVIVALS)(
         const recovering = new FaultyDisk(copy, { type: "crash", at: second });
         const opening = open(recovering, { ...SETTINGS, random: countingRandom(9_000) });
         if ((await Promise.race([opening, recovering.crashed])) !== "crashed") break;
+        count.crashPoints += 1;
         copy.crash(survives());
         const where = `call ${at}, then ${second}: ${recovering.calls.at(-1)}`;
         expect(await check(copy, ledger, where), where).toEqual(once);

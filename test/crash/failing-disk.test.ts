@@ -100,10 +100,14 @@ describe.each([
         expect(again.recovery, where).toMatchObject({ corrupt: false });
         await again.store.close();
       }
-      // And without a power cut, the same process goes on.
+      // Without a power cut the page cache still shows what the failed sync lost. What is served from it must last.
       const again = await open(memory, { random: countingRandom(4_000) });
-      expect(Number(valuesOf(again.state).marker ?? 0), where).toBeGreaterThanOrEqual(outcome.acknowledged ?? 0);
-      await again.store.close();
+      const served = valuesOf(again.state);
+      expect(Number(served.marker ?? 0), where).toBeGreaterThanOrEqual(outcome.acknowledged ?? 0);
+      memory.crash();
+      const last = await open(memory, { random: countingRandom(5_000) });
+      expect(valuesOf(last.state), `${where}: what was served survives the next power cut`).toEqual(served);
+      await last.store.close();
       expect(
         (await memory.list(DIRECTORY)).filter((name) => name.endsWith(".tmp")),
         where,
