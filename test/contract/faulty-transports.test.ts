@@ -103,7 +103,7 @@ function receiving(replace: (receiver: ChannelReceiver) => Loose<ChannelReceiver
   return channel((inner) => ({
     start: (to) => {
       const same: ChannelReceiver = { frame: (bytes) => to.frame(bytes), closed: (reason) => to.closed(reason) };
-      inner.start({ ...same, ...(replace(to) as Partial<ChannelReceiver>) });
+      inner.start({ ...same, ...replace(to) });
     },
   }));
 }

@@ -54,7 +54,8 @@ describe("options", () => {
     ["frames of no bytes", { maxFrameBytes: 0 }, /positive integer/],
   ])("%s is refused, with what to do", (_, options, message) => {
     const make = () => new WebSocketTransport(options as WebSocketTransportOptions);
-    expect(make).toThrow(expect.objectContaining({ code: "ERR_OPTION", message: expect.stringMatching(message) }));
+    expect(make).toThrow(message);
+    expect(make).toThrow(expect.objectContaining({ code: "ERR_OPTION" }));
   });
 
   test.each(["127.0.0.1", "127.9.8.7", "::1", "localhost"])("host %s is loopback", (host) => {
