@@ -91,11 +91,15 @@ async function checkpointsCommand(directory: string, count: number, signal: Abor
 async function runSweep(signal: AbortSignal): Promise<number> {
   const checkout = fileURLToPath(new URL("../../", import.meta.url));
   const vitest = join(checkout, "node_modules", "vitest", "vitest.mjs");
-  const child = spawn(process.execPath, [vitest, "run", "--disable-console-intercept", ...SWEEP_TESTS], {
-    cwd: checkout,
-    env: { ...process.env, WAVEKV_SWEEP: "full" },
-    stdio: "inherit",
-  });
+  const child = spawn(
+    process.execPath,
+    [vitest, "run", "--disable-console-intercept", "--testTimeout=3600000", ...SWEEP_TESTS],
+    {
+      cwd: checkout,
+      env: { ...process.env, WAVEKV_SWEEP: "full" },
+      stdio: "inherit",
+    },
+  );
   const abort = (): void => void child.kill("SIGTERM");
   signal.addEventListener("abort", abort, { once: true });
   const code = await new Promise<number | null>((resolve, reject) => {

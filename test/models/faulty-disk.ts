@@ -125,7 +125,7 @@ export const SURVIVALS: readonly (readonly [string, () => Survives])[] = [
 ];
 
 /** A repeatable coin, after Marsaglia's xorshift. */
-function coin(seed: number): Survives {
+export function coin(seed: number): Survives {
   let state = seed;
   return () => {
     state ^= state << 13;
