@@ -232,6 +232,7 @@ export class FolderSync {
     if (!this.#isDone(path, await folder.write(path, content, seen, stored.manifest.mtimeMs))) return;
     // Without a fingerprint, so that the file is read once more: an edit may have followed in the same tick of the clock.
     base.set(path, { hash: stored.manifest.hash, own: stored.nodeId === nodeId });
+    this.#later(path, STABLE_MS);
     const { nodeId: from } = stored;
     report({ type: "received", path, bytes: content.length, ...(from !== undefined && { nodeId: from }) });
   }

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { BaseFile } from "../../../demo/filesync/base.ts";
-import { CHUNK_BYTES, FileStore, hashOf, type Manifest } from "../../../demo/filesync/file-store.ts";
+import { CHUNK_BYTES, FILE_BYTES_MAX, FileStore, hashOf, type Manifest } from "../../../demo/filesync/file-store.ts";
 import { Folder } from "../../../demo/filesync/folder.ts";
 import { type FileEvent, FolderSync, STABLE_MS } from "../../../demo/filesync/folder-sync.ts";
 import { conflictPath, fileKey } from "../../../demo/filesync/paths.ts";
@@ -73,6 +73,11 @@ async function deleteRemotely(path: string): Promise<void> {
   const { hash, ancestors } = store.get(fileKey(path)) as Manifest;
   const note = { type: "put", key: `gone/${path}`, value: { hash, ancestors } } as const;
   await store.batch([note, { type: "del", key: fileKey(path) }], "peer");
+}
+
+function manifestOf(size: number): Manifest {
+  const chunks = new Array<string>(Math.ceil(size / CHUNK_BYTES)).fill("0".repeat(64));
+  return { hash: "0".repeat(64), size, mtimeMs: 0, chunks, ancestors: [] };
 }
 
 const ancestor = (content: string): string => hashOf(Buffer.from(content)).slice(0, 16);
@@ -224,6 +229,37 @@ describe("conflicts", () => {
     expect((await readdir(root)).length).toBe(3);
   });
 
+  test("a conflict copy that is overwritten elsewhere under its own name is kept under a longer one", async () => {
+    const copy = copyOf("f.txt", "mine");
+    await writeFile(at(copy), "mine");
+    await putRemotely(copy, "theirs");
+    await settle();
+    expect(await read(copy)).toBe("theirs");
+    expect(await read(conflictPath("f.txt", hashOf(Buffer.from("mine")), 16))).toBe("mine");
+  });
+
+  test("an edit from before the base was lost is still ours", async () => {
+    await writeFile(at("f"), "mine");
+    await settle();
+    await rm(join(outside, "base.json"));
+    await start();
+    await settle();
+    await putRemotely("f", "theirs");
+    await settle();
+    expect(await read(copyOf("f", "mine"))).toBe("mine");
+  });
+
+  test("what a peer writes while we are about to is not overwritten", async () => {
+    await writeFile(at("f"), "mine");
+    store.beforeResolve = async () => {
+      delete store.beforeResolve;
+      await putRemotely("f", "theirs");
+    };
+    await settle();
+    expect(await read("f")).toBe("theirs");
+    expect(await read(copyOf("f", "mine"))).toBe("mine");
+  });
+
   test("an empty file leaves no copy", async () => {
     await writeFile(at("f"), "");
     await putRemotely("f", "theirs");
@@ -266,15 +302,38 @@ describe("conflicts", () => {
     expect(await read(copyOf("x", "file"))).toBe("file");
   });
 
-  test("a directory that becomes a file is no conflict", async () => {
+  test("a directory that becomes a file is no conflict, even if the file is noticed first", async () => {
     await putRemotely("x/y", "below");
     await settle();
     await rm(at("x"), { recursive: true });
     await writeFile(at("x"), "file");
+    // Only the new file is noticed at first.
+    sync.hint("x");
+    await sync.settleDue();
+    nowMs += STABLE_MS;
+    await sync.settleDue();
     await settle();
     expect(store.has(fileKey("x/y"))).toBe(false);
     expect(await read("x")).toBe("file");
     expect((await readdir(root)).length).toBe(2);
+    // Nobody has seen both, which would have looked like a clash.
+    expect(store.log.indexOf("del file/x/y")).toBeLessThan(store.log.indexOf("put file/x"));
+  });
+
+  test("a file that becomes a directory is no conflict, even if what is in it is noticed first", async () => {
+    await writeFile(at("x"), "file");
+    await settle();
+    await rm(at("x"));
+    await mkdir(at("x"));
+    await writeFile(at("x/y"), "below");
+    sync.hint("x/y");
+    await sync.settleDue();
+    nowMs += STABLE_MS;
+    await sync.settleDue();
+    expect(store.has(fileKey("x/y"))).toBe(true);
+    await settle();
+    expect(events.at(-1)).toEqual({ type: "deleted", path: "x" });
+    expect([...store.keys({ prefix: "file/" })]).toEqual(["file/x/y"]);
   });
 });
 
@@ -369,7 +428,7 @@ describe("hostile peers", () => {
     ["no manifest", "text"],
     ["null", null],
     ["a size that is not the chunks'", { hash: "0".repeat(64), size: 1, mtimeMs: 0, chunks: [], ancestors: [] }],
-    ["a size beyond the limit", { hash: "0".repeat(64), size: 1e12, mtimeMs: 0, chunks: [], ancestors: [] }],
+    ["a size beyond the limit", manifestOf(FILE_BYTES_MAX + 1)],
     ["another content", { hash: "0".repeat(64), size: 0, mtimeMs: 0, chunks: [], ancestors: [] }],
   ])("%s is ignored", async (_, value) => {
     await store.batch([{ type: "put", key: fileKey("f"), value }], "peer");

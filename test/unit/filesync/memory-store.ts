@@ -3,6 +3,10 @@ import type { Store, StoreOperation } from "../../../demo/filesync/file-store.ts
 /** A replica for tests: takes writes at once, as the real one does, and counts those of this side. */
 export class MemoryStore implements Store {
   writes = 0;
+  /** `put KEY` and `del KEY`, in order. */
+  readonly log: string[] = [];
+  /** Runs before a put of this side resolves. */
+  beforeResolve?: () => Promise<void>;
   readonly data = new Map<string, { value: unknown; version: string; nodeId: string }>();
   #version = 0;
 
@@ -26,6 +30,7 @@ export class MemoryStore implements Store {
   }
   async put(key: string, value: unknown): Promise<void> {
     await this.batch([{ type: "put", key, value }]);
+    await this.beforeResolve?.();
   }
   async delete(key: string): Promise<void> {
     await this.batch([{ type: "del", key }]);
@@ -33,6 +38,7 @@ export class MemoryStore implements Store {
   async batch(operations: readonly StoreOperation[], nodeId = "self"): Promise<void> {
     if (nodeId === "self") this.writes += 1;
     for (const operation of operations) {
+      this.log.push(`${operation.type} ${operation.key}`);
       if (operation.type === "del") this.data.delete(operation.key);
       else {
         const value = structuredClone(operation.value);
