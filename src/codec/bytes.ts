@@ -14,6 +14,8 @@ const INITIAL_CAPACITY = 256;
 const KEPT_CAPACITY_MAX = 1024 * 1024;
 /** Strings up to this length are cheaper to walk here than to hand to the platform (measured). */
 export const SHORT_STRING_MAX = 16;
+/** And so is copying up to this many bytes, since the platform wants a view of them. */
+const COPIED_HERE_MAX = 64;
 const HIGHEST_BIT = 0x80;
 
 /** A growing buffer. Reusable: `reset()` forgets what was written and keeps the memory. */
@@ -143,12 +145,14 @@ export class ByteWriter {
   ascii(value: string): boolean {
     const { length } = value;
     this.#reserve(length);
+    const bytes = this.#bytes;
+    const start = this.#length;
     for (let i = 0; i < length; i++) {
       const code = value.charCodeAt(i);
       if (code >= HIGHEST_BIT) return false;
-      this.#bytes[this.#length + i] = code;
+      bytes[start + i] = code;
     }
-    this.#length += length;
+    this.#length = start + length;
     return true;
   }
 
@@ -170,12 +174,11 @@ export class ByteWriter {
 
   /** What was written, as a copy (which may share its ArrayBuffer with other copies). */
   copy(): Uint8Array {
-    const copied = allocate(this.#length);
-    if (this.#length <= SHORT_STRING_MAX) {
-      for (let i = 0; i < this.#length; i++) copied[i] = this.#bytes[i]!;
-    } else {
-      copied.set(this.bytes());
-    }
+    const length = this.#length;
+    const copied = allocate(length);
+    const bytes = this.#bytes;
+    if (length <= COPIED_HERE_MAX) for (let i = 0; i < length; i++) copied[i] = bytes[i]!;
+    else copied.set(this.bytes());
     return copied;
   }
 
