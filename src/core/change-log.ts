@@ -38,6 +38,11 @@ export class ChangeLog {
     this.#records = records;
   }
 
+  /** Positions that memory is held for. */
+  get capacity(): number {
+    return this.#chunks.reduce((sum, chunk) => sum + chunk.slots.length, 0);
+  }
+
   /** Adds a position at the end. The slot has its new lsn already, which is above all others. */
   append(slot: Slot, lsn: Lsn): void {
     let chunk = this.#chunks.at(-1);

@@ -232,26 +232,6 @@ test("catch-up passes by what the peer covers without a look at each entry", () 
   expect(asked.length).toBeLessThan(1_200);
 });
 
-test("the change log forgets nothing as its chunks thin out, join and fill again", () => {
-  const table = filled(5_000, numbered);
-  const kept = (index: number): boolean => index % 97 === 0 || index > 4_995;
-  for (let index = 0; index < 5_000; index += 1) {
-    if (!kept(index)) table.set(entry(numbered(index), { seq: 5_001 + index, value: null }), 5_001 + index);
-  }
-  // Most of the second half goes too, the very last ones first: the log ends in a chunk that was squeezed before.
-  for (let index = 4_999; index >= 0; index -= 1) if (!kept(index)) table.remove(table.find(bytes(numbered(index))));
-  for (let index = 0; index < 100; index += 1) table.set(entry(`new${index}`, { seq: 20_000 + index }), 20_000 + index);
-  const vector = new VersionVector([[ORIGIN, 4_000]]);
-  const lsns: number[] = [];
-  let slot = table.nextChange(0, vector);
-  for (; slot !== NO_SLOT; slot = table.nextChange(lsns.at(-1)!, vector)) lsns.push(table.lsnAt(slot));
-  const old = Array.from({ length: 5_000 }, (_, index) => index).filter((index) => kept(index) && index + 1 > 4_000);
-  expect(lsns).toEqual([
-    ...old.map((index) => index + 1),
-    ...Array.from({ length: 100 }, (_, index) => 20_000 + index),
-  ]);
-});
-
 test("thousands of origins come and go, and their numbers are used again", () => {
   const table = new EntryTable();
   for (let round = 0; round < 30; round += 1) {
