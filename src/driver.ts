@@ -9,7 +9,7 @@ import type { StateOp } from "./core/ops.ts";
 import type { ReplicaError } from "./errors.ts";
 import type { Change, Ready, SessionEvent, SessionId } from "./sync/committed.ts";
 import type { Message } from "./sync/messages.ts";
-import { TICK_MS, type Replicator } from "./sync/replicator.ts";
+import { type Replicator, TICK_MS } from "./sync/replicator.ts";
 import type { Channel } from "./transport.ts";
 import type { Lsn } from "./types.ts";
 
@@ -30,6 +30,8 @@ export interface DriverOptions {
   readonly onEvent: (event: SessionEvent) => void;
   /** The log has failed: nothing more becomes durable, the replica serves reads only. Called once. */
   readonly onFailure: (error: ReplicaError) => void;
+  /** Whether nobody would notice that a write is not published at once: then writes of one turn need no gathering. */
+  readonly isQuiet: () => boolean;
 }
 
 interface Wait {
@@ -88,8 +90,9 @@ export class Driver {
       },
       closed: (reason) => {
         if (!this.#channels.delete(session)) return;
-        this.#options.onEvent(this.#closedEvent(session, reason));
+        const event = this.#closedEvent(session, reason);
         this.#replicator.disconnect(session);
+        this.#options.onEvent(event);
         this.wake();
       },
     });
@@ -101,21 +104,40 @@ export class Driver {
   wake(): void {
     this.#send();
     for (const event of this.#replicator.takeEvents()) this.#handle(event);
-    if (!this.#committing && this.#replicator.hasReady && this.#failure === undefined) void this.#commit();
+    if (this.#committing || !this.#replicator.hasReady || this.#failure !== undefined) return;
+    if (this.#options.log === undefined && this.#channels.size === 0 && this.#options.isQuiet()) this.#commitAtOnce();
+    else void this.#commit();
   }
 
-  /** Resolves when everything up to `lsn` is durable, in the order of the calls. */
-  durable(lsn: Lsn): Promise<void> {
-    if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    if (lsn <= this.#replicator.durable.lsn && !this.#committing) return Promise.resolve();
+  /**
+   * Resolves with `value` when everything up to `lsn` is durable, in the order of the calls.
+   * @throws why it will not be
+   */
+  durable<T>(lsn: Lsn, value: T): Promise<T> {
+    const isDurable = lsn <= this.#replicator.durable.lsn;
+    if (this.#failure !== undefined) return isDurable ? Promise.resolve(value) : Promise.reject(this.#failure);
+    if (isDurable && !this.#committing) return Promise.resolve(value);
     return new Promise((resolve, reject) => {
-      this.#waits.push({ lsn, resolve, reject });
+      this.#waits.push({ lsn, resolve: () => resolve(value), reject });
     });
   }
 
   /** Resolves when no record is on its way. */
   async idle(): Promise<void> {
     if (this.#committing && this.#failure === undefined) await new Promise<void>((resolve) => (this.#onIdle = resolve));
+  }
+
+  /** Fail-stop: memory is ahead of the disk, so no peer may hear from us any more. The first failure counts. */
+  fail(error: ReplicaError): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = error;
+    this.#onIdle();
+    const waits = this.#waits;
+    this.#waits = [];
+    for (const wait of waits) wait.reject(error);
+    this.#cancelTick();
+    for (const { channel } of this.#channels.values()) channel.close();
+    this.#options.onFailure(error);
   }
 
   /** Ends all sessions and the ticking. What is being committed goes on: await `durable` first. */
@@ -127,7 +149,7 @@ export class Driver {
   }
 
   #receive(session: SessionId, frame: Uint8Array): void {
-    if (!this.#channels.has(session)) return;
+    if (!this.#channels.has(session) || this.#failure !== undefined) return;
     const now = this.#options.clock.now();
     const decoded = decodeMessage(frame);
     if (decoded.type === "message") this.#replicator.receive(session, decoded.number, decoded.message, now);
@@ -136,19 +158,26 @@ export class Driver {
     this.wake();
   }
 
+  /** Memory only, and nobody to tell: what is ready is durable, with no promise between. */
+  #commitAtOnce(): void {
+    this.#committing = true;
+    for (let ready = this.#replicator.takeReady(); ready !== undefined; ready = this.#replicator.takeReady()) {
+      this.#settle(ready);
+    }
+    this.#committing = false;
+  }
+
   /** One record after the other, until nothing is ready. Starts in a microtask: writes of one turn share a record. */
   async #commit(): Promise<void> {
     this.#committing = true;
-    await null;
+    await Promise.resolve();
     for (let ready = this.#replicator.takeReady(); ready !== undefined; ready = this.#replicator.takeReady()) {
-      if (this.#options.log !== undefined) {
-        try {
-          await this.#options.log.append(ready.ops, ready.lsn);
-        } catch (error) {
-          this.#fail(error as ReplicaError);
-          return;
-        }
+      try {
+        await this.#options.log?.append(ready.ops, ready.lsn);
+      } catch (error) {
+        this.fail(error as ReplicaError);
       }
+      if (this.#failure !== undefined) return;
       this.#settle(ready);
     }
     this.#committing = false;
@@ -166,25 +195,11 @@ export class Driver {
   }
 
   #resolve(): void {
+    if (this.#waits.length === 0) return;
     const { lsn } = this.#replicator.durable;
-    let count = 0;
-    while (count < this.#waits.length && this.#waits[count]!.lsn <= lsn) count += 1;
-    if (count === 0) return;
-    const done = this.#waits.slice(0, count);
-    this.#waits = this.#waits.slice(count);
+    const later = this.#waits.findIndex((wait) => wait.lsn > lsn);
+    const done = this.#waits.splice(0, later < 0 ? this.#waits.length : later);
     for (const wait of done) wait.resolve();
-  }
-
-  /** Fail-stop: memory is ahead of the disk, so no peer may hear from us any more. */
-  #fail(error: ReplicaError): void {
-    this.#failure = error;
-    this.#onIdle();
-    const waits = this.#waits;
-    this.#waits = [];
-    for (const wait of waits) wait.reject(error);
-    this.#cancelTick();
-    for (const { channel } of this.#channels.values()) channel.close();
-    this.#options.onFailure(error);
   }
 
   #send(): void {

@@ -1,4 +1,5 @@
 /** Listeners of a replica: called in order, isolated from each other. */
+import { ReplicaError } from "./errors.ts";
 import type { Status } from "./status.ts";
 import type { ChangeEvent } from "./watchers.ts";
 
@@ -17,17 +18,30 @@ interface HookArguments {
 
 export type HookName = keyof HookArguments;
 
+const HOOK_NAMES: readonly string[] = ["change", "peer", "status", "warning"] satisfies HookName[];
+
 interface Hook {
-  readonly call: (argument: never) => void;
-  readonly onError: (error: unknown) => void;
+  /** May return a promise: an async function is a listener too. */
+  readonly call: (argument: never) => unknown;
 }
 
 export class Hooks {
   readonly #hooks = new Map<HookName, Set<Hook>>();
+  readonly #onError: (name: HookName, error: unknown) => void;
 
-  add(name: HookName, call: (argument: never) => void, onError: (error: unknown) => void): () => void {
+  /** @param onError  told what a listener has thrown, or what the promise that it returned rejected with */
+  constructor(onError: (name: HookName, error: unknown) => void) {
+    this.#onError = onError;
+  }
+
+  /** @returns stops it. @throws ReplicaError ERR_OPTION */
+  add(name: HookName, call: (argument: never) => unknown): () => void {
+    if (!HOOK_NAMES.includes(name)) {
+      throw new ReplicaError("ERR_OPTION", `on takes one of ${HOOK_NAMES.join(", ")}, not "${name}"`);
+    }
+    if (typeof call !== "function") throw new ReplicaError("ERR_OPTION", `on("${name}") takes a function`);
     const hooks = this.#hooks.get(name) ?? new Set();
-    const hook = { call, onError };
+    const hook = { call };
     hooks.add(hook);
     this.#hooks.set(name, hooks);
     return () => {
@@ -40,16 +54,25 @@ export class Hooks {
   }
 
   emit<Name extends HookName>(name: Name, argument: HookArguments[Name]): void {
-    for (const { call, onError } of this.#hooks.get(name) ?? []) {
+    const hooks = this.#hooks.get(name);
+    if (hooks === undefined) return;
+    // A copy: listeners may add and remove listeners.
+    for (const hook of [...hooks]) {
+      if (!hooks.has(hook)) continue;
       try {
-        call(argument as never);
+        const result = hook.call(argument as never);
+        if (result instanceof Promise) {
+          result.catch((error: unknown) => {
+            this.#onError(name, error);
+          });
+        }
       } catch (error) {
-        onError(error);
+        this.#onError(name, error);
       }
     }
   }
 
   clear(): void {
-    this.#hooks.clear();
+    for (const hooks of this.#hooks.values()) hooks.clear();
   }
 }

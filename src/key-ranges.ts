@@ -50,6 +50,14 @@ export function byteRange(range: KeyRange): ByteRange {
   };
 }
 
+/** What is in both. */
+export function narrowed(a: ByteRange, b: ByteRange): ByteRange {
+  return {
+    gte: Buffer.compare(a.gte, b.gte) < 0 ? b.gte : a.gte,
+    lt: Buffer.compare(a.lt, b.lt) < 0 ? a.lt : b.lt,
+  };
+}
+
 export function isInRange(key: Uint8Array, { gte, lt }: ByteRange): boolean {
   return Buffer.compare(key, gte) >= 0 && Buffer.compare(key, lt) < 0;
 }

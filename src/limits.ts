@@ -59,3 +59,5 @@ export const DIGEST_BUCKETS = 2048;
 export const WATCH_QUEUE_MAX = 16_384;
 /** Entries that one tick expires; more wait for the next one. Readers do not see them in any case. */
 export const EXPIRE_ENTRIES_MAX = 1000;
+/** Bytes of the changes that wait for one watcher, previous values included. */
+export const WATCH_QUEUE_BYTES_MAX = 64 * 1024 * 1024;

@@ -102,22 +102,27 @@ const CLUSTER_ID_BYTES_MAX = 64;
 const INTERVAL_MS_MAX = 60_000;
 const VALUE_BYTES_LIMIT = BATCH_BYTES_MAX;
 const TTL_MS_MAX = 2 ** 45;
+/** What a timer of Node.js can wait. */
+const TIMEOUT_MS_MAX = 2 ** 31 - 1;
 
 /** @throws ReplicaError ERR_OPTION, naming the option and what it takes */
 export function checkOptions(options: ReplicaOptions): CheckedOptions {
   knownFields(options, OPTION_NAMES, "openReplica");
   const { directory, nodeId, clusterId = "default", durability = "always", readOnly, transport } = options;
+  checkFlag("strict", options.strict ?? false);
+  checkFlag("readOnly", readOnly ?? false);
+  checkPorts(options);
   if (directory !== undefined && (typeof directory !== "string" || directory === "")) {
     throw optionError("directory", "a path");
   }
   if (nodeId !== undefined && !isNodeId(nodeId)) {
     throw optionError("nodeId", "a name of 1 to 64 bytes without control characters");
   }
-  if (typeof clusterId !== "string" || clusterId === "" || Buffer.byteLength(clusterId) > CLUSTER_ID_BYTES_MAX) {
-    throw optionError("clusterId", `a name of 1 to ${CLUSTER_ID_BYTES_MAX} bytes`);
-  }
+  if (!isClusterId(clusterId)) throw optionError("clusterId", `a name of 1 to ${CLUSTER_ID_BYTES_MAX} bytes`);
   if (readOnly === true && directory === undefined) throw optionError("readOnly", "a directory to read");
-  if (readOnly === true && transport !== undefined) throw optionError("readOnly", "no transport: it takes part in nothing");
+  if (readOnly === true && transport !== undefined) {
+    throw optionError("readOnly", "no transport: it takes part in nothing");
+  }
   checkDurability(durability);
   return {
     nodeId,
@@ -128,9 +133,37 @@ export function checkOptions(options: ReplicaOptions): CheckedOptions {
   };
 }
 
+function isClusterId(value: unknown): boolean {
+  if (typeof value !== "string" || value === "" || !value.isWellFormed()) return false;
+  return Buffer.byteLength(value) <= CLUSTER_ID_BYTES_MAX;
+}
+
+/** What an object given as an option has to be able to do. */
+const PORT_METHODS = {
+  transport: ["listen", "seeds", "dial", "close"],
+  logger: ["debug", "info", "warn", "error"],
+  clock: ["now"],
+  timers: ["after"],
+  random: ["hex64", "fraction"],
+  disk: ["makeDirectory", "list", "open", "create", "rename", "remove", "syncDirectory", "fingerprint", "lock"],
+} as const satisfies Partial<Record<keyof ReplicaOptions, readonly string[]>>;
+
+function checkPorts(options: ReplicaOptions): void {
+  for (const [name, methods] of Object.entries(PORT_METHODS)) {
+    const port: unknown = options[name as keyof typeof PORT_METHODS];
+    if (port === undefined) continue;
+    const isPort = typeof port === "object" && port !== null;
+    const missing = methods.filter((method) => !isPort || typeof Reflect.get(port, method) !== "function");
+    if (missing.length > 0) throw optionError(name, `an object with ${methods.join(", ")}`);
+  }
+  const { onProgress } = options;
+  if (onProgress !== undefined && typeof onProgress !== "function") throw optionError("onProgress", "a function");
+}
+
 function checkDurability(durability: unknown): void {
   if (durability === "always" || durability === "os") return;
   if (typeof durability === "object" && durability !== null && "intervalMs" in durability) {
+    knownFields(durability, ["intervalMs"], "durability");
     inRange("durability.intervalMs", durability.intervalMs, 1, INTERVAL_MS_MAX);
     return;
   }
@@ -160,6 +193,21 @@ export function knownFields(options: unknown, names: readonly string[], what: st
   }
 }
 
+/** @throws ReplicaError ERR_OPTION */
+export function checkFlag(name: string, value: unknown): void {
+  if (typeof value !== "boolean") throw optionError(name, "true or false");
+}
+
+/** @throws ReplicaError ERR_OPTION */
+export function checkSignal(signal: unknown): void {
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw optionError("signal", "an AbortSignal");
+}
+
+/** The deadline of a call, milliseconds; `undefined`: none. @throws ReplicaError ERR_OPTION */
+export function checkTimeout(timeoutMs: unknown): void {
+  if (timeoutMs !== undefined) inRange("timeoutMs", timeoutMs, 0, TIMEOUT_MS_MAX);
+}
+
 /** The moment at which an entry written `now` expires; 0: never. */
 export function expiryOf(ttlMs: unknown, now: number): number {
   if (ttlMs === undefined) return 0;
@@ -179,3 +227,15 @@ function inRange(name: string, value: unknown, least: number, most: number): num
 function optionError(name: string, takes: string): ReplicaError {
   return new ReplicaError("ERR_OPTION", `${name} takes ${takes}`);
 }
+
+/** Warnings and errors on the console, nothing else. */
+export const consoleLogger: Logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: (message) => {
+    console.warn(`wavekv: ${message}`);
+  },
+  error: (message) => {
+    console.error(`wavekv: ${message}`);
+  },
+};

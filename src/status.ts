@@ -1,12 +1,16 @@
 /** The report of a replica about itself: plain data, made on demand. */
-import { millisOf } from "./hybrid-logical-clock.ts";
+
+import type { RefusalReason } from "./core/admission.ts";
 import type { CoreState } from "./core/core-state.ts";
 import { VersionVector } from "./core/version-vector.ts";
 import type { Driver } from "./driver.ts";
+import { millisOf } from "./hybrid-logical-clock.ts";
+import type { Member } from "./neighbours.ts";
 import type { Durability } from "./options.ts";
+import type { RecoveryReport } from "./storage/open.ts";
 import type { Replicator } from "./sync/replicator.ts";
 import type { Session } from "./sync/session.ts";
-import { epochOf, nodeIdOf, type Millis, type NodeId } from "./types.ts";
+import { epochOf, type Millis, type NodeId, nodeIdOf } from "./types.ts";
 
 export type PeerState = "connecting" | "catching-up" | "live" | "settling" | "down";
 
@@ -47,7 +51,7 @@ export interface Status {
   readonly clock: {
     /** By how much our hybrid clock is ahead of our wall clock. */
     readonly driftMs: number;
-    /** Entries refused because they were stamped too far ahead. */
+    /** Entries of the connected peers that were refused because they were stamped too far ahead. */
     readonly rejected: number;
   };
   readonly members: readonly string[];
@@ -60,32 +64,34 @@ export interface StatusSource {
   readonly driver: Driver;
   readonly clusterId: string;
   readonly durability: Durability | undefined;
-  readonly recovered: Status["durability"]["recovered"] | undefined;
-  readonly members: readonly string[];
-  readonly warnings: readonly string[];
-  readonly clockRejected: number;
+  readonly recovery: RecoveryReport | undefined;
+  readonly members: readonly Member[];
+  /** What went wrong and needs a person. */
+  readonly problems: readonly string[];
   readonly now: Millis;
 }
 
+const CLOCK_AHEAD: RefusalReason = "clock-ahead";
 /** A peer that lags for longer is worth a look. */
 const LAG_MS_YELLOW = 8000;
 
 export function statusOf(source: StatusSource): Status {
-  const { state, replicator, driver, durability, now } = source;
+  const { state, replicator, driver, durability, recovery, now } = source;
   const own = nodeIdOf(state.origin);
   const peers = peersOf(source);
   const failed = driver.failure !== undefined;
+  const rejected = Object.values(peers).reduce((sum, peer) => sum + (peer.rejects[CLOCK_AHEAD] ?? 0), 0);
   const driftMs = Math.max(0, millisOf(replicator.lastStamp) - now);
-  const red = [...(failed ? [`the log has failed: ${driver.failure.message}`] : []), ...source.warnings];
+  const red = [...(failed ? [`the log has failed: ${driver.failure.message}`] : [])];
   if (state.violations > 0) red.push(`${state.violations} writes came with two contents: some replica is broken`);
-  const yellow: string[] = [];
+  const yellow = [...source.problems];
   for (const [nodeId, peer] of Object.entries(peers)) {
     if (peer.state === "down") yellow.push(`"${nodeId}" is down`);
     else if (peer.lagMs > LAG_MS_YELLOW) yellow.push(`"${nodeId}" is behind for ${Math.round(peer.lagMs / 1000)} s`);
     const refused = Object.entries(peer.rejects).map(([reason, count]) => `${count} ${reason}`);
     if (refused.length > 0) yellow.push(`refused from "${nodeId}": ${refused.join(", ")}`);
   }
-  if (source.recovered?.corrupt === true) yellow.push("damage was found when the directory was opened");
+  if (recovery?.corrupt === true) yellow.push("damage was found when the directory was opened");
   return {
     nodeId: own,
     epoch: epochOf(state.origin),
@@ -99,10 +105,10 @@ export function statusOf(source: StatusSource): Status {
     durability: {
       mode: durability === undefined ? "memory" : typeof durability === "string" ? durability : "interval",
       state: failed ? "failed" : "ok",
-      ...(source.recovered === undefined ? {} : { recovered: source.recovered }),
+      ...(recovery === undefined || recovery.created ? {} : { recovered: recoveredOf(recovery) }),
     },
-    clock: { driftMs, rejected: source.clockRejected },
-    members: source.members,
+    clock: { driftMs, rejected },
+    members: source.members.map(({ nodeId }) => nodeId),
     peers,
   };
 }
@@ -110,8 +116,8 @@ export function statusOf(source: StatusSource): Status {
 function peersOf(source: StatusSource): Record<string, PeerStatus> {
   const { state, replicator, driver, now } = source;
   const peers: Record<string, PeerStatus> = Object.create(null) as Record<string, PeerStatus>;
-  for (const nodeId of source.members) {
-    if (nodeId !== nodeIdOf(state.origin)) peers[nodeId] = downPeer(source, nodeId as NodeId);
+  for (const member of source.members) {
+    if (member.nodeId !== nodeIdOf(state.origin)) peers[member.nodeId] = downPeer(source, member);
   }
   for (const session of replicator.sessions) {
     const { peer } = session;
@@ -138,10 +144,23 @@ function stateOf({ peer }: Session): PeerState {
   return peer.inbound.live && peer.outbound.phase === "live" ? "live" : "catching-up";
 }
 
-function downPeer({ state, replicator }: StatusSource, nodeId: NodeId): PeerStatus {
-  const acked = state.acked.get(nodeId) ?? new VersionVector();
+function downPeer({ state, replicator }: StatusSource, { nodeId, addresses }: Member): PeerStatus {
+  const acked = state.acked.get(nodeId as NodeId) ?? new VersionVector();
   const lagEntries = lag(replicator.durable.coverage, acked);
-  return { state: "down", lagEntries, lagMs: 0, bytesIn: 0, bytesOut: 0, rejects: {} };
+  const [address] = addresses;
+  return {
+    state: "down",
+    ...(address === undefined ? {} : { address }),
+    lagEntries,
+    lagMs: 0,
+    bytesIn: 0,
+    bytesOut: 0,
+    rejects: {},
+  };
+}
+
+function recoveredOf({ truncatedBytes, corrupt, entries }: RecoveryReport): Status["durability"]["recovered"] & object {
+  return { truncatedBytes, corrupt, entries };
 }
 
 function lag(ours: VersionVector, theirs: VersionVector): number {

@@ -1,10 +1,10 @@
 /** Delivers durable changes to those who watch them: ordered, gap-free, bounded. */
 import { decodeKey } from "./codec/keys.ts";
 import { decodeValue } from "./codec/values.ts";
-import { isReserved, WATCH_QUEUE_MAX } from "./limits.ts";
-import { isInRange, type ByteRange } from "./key-ranges.ts";
+import { type ByteRange, isInRange } from "./key-ranges.ts";
+import { isReserved, WATCH_QUEUE_BYTES_MAX, WATCH_QUEUE_MAX } from "./limits.ts";
 import type { Change } from "./sync/committed.ts";
-import { nodeIdOf, type Entry, type Lsn, type Millis, type Origin, type Seq, type Stamp } from "./types.ts";
+import { type Entry, type Lsn, type Millis, nodeIdOf, type Origin, type Seq, type Stamp } from "./types.ts";
 
 /** Names a version of a key: opaque, equal on every replica and after a restart. */
 export type Version = string;
@@ -56,88 +56,21 @@ export function versionOf(order: { stamp: Stamp; origin: Origin; seq: Seq }): Ve
 export function eventOf(change: Change): ChangeEvent | undefined {
   const { entry, existed, previous, kind, local } = change;
   if (isReserved(entry.key)) return undefined;
-  const shared = {
-    key: decodeKey(entry.key),
-    ...(previous === null ? {} : { previous: decodeValue(previous) }),
-    version: versionOf(entry),
-    stamp: entry.stamp,
-    nodeId: nodeIdOf(entry.origin),
-    local,
-    batch: `${entry.stamp.toString(36)}.${entry.origin}`,
-  };
-  if (kind === "put" && entry.value !== null) {
-    const expiry = entry.expiresAt > 0 ? { expiresAt: entry.expiresAt } : {};
-    return { type: "put", value: decodeValue(entry.value), ...shared, ...expiry };
-  }
+  const before = previous === null ? {} : { previous: decodeValue(previous) };
+  if (kind === "put" && entry.value !== null) return { ...putEvent(entry, entry.value, local), ...before };
   if (!existed) return undefined;
-  return { type: kind === "expire" ? "expire" : "delete", ...shared };
+  return { type: kind === "expire" ? "expire" : "delete", ...common(entry, local), ...before };
 }
 
 export interface WatchSource {
   /** Entries in the range that are visible now, a stable view. */
-  readonly entries: (range: ByteRange) => Iterator<Entry>;
-  /** The end of the change log, and a promise that it is durable. */
+  readonly view: (range: ByteRange) => IterableIterator<Entry>;
+  /** The end of the change log, and what resolves when it is durable. */
   readonly lsn: () => Lsn;
-  readonly durable: (lsn: Lsn) => Promise<void>;
+  readonly durable: (lsn: Lsn) => Promise<unknown>;
+  /** The time by which entries expire. */
+  readonly now: () => Millis;
   readonly isLocal: (origin: Origin) => boolean;
-}
-
-/** One `watch` in progress. */
-class Watcher {
-  readonly range: ByteRange;
-  readonly initial: boolean;
-  #changes: Change[] = [];
-  #from = 0;
-  #lagged = false;
-  #wakeUp: (() => void) | undefined;
-  ended = false;
-
-  constructor(range: ByteRange, initial: boolean) {
-    this.range = range;
-    this.initial = initial;
-  }
-
-  push(change: Change): void {
-    if (this.#lagged) return;
-    if (this.#changes.length - this.#from >= WATCH_QUEUE_MAX) {
-      this.#changes = [];
-      this.#from = 0;
-      this.#lagged = true;
-    } else {
-      this.#changes.push(change);
-    }
-    this.wake();
-  }
-
-  take(): Change | undefined {
-    const change = this.#changes[this.#from];
-    if (change === undefined) return undefined;
-    this.#from += 1;
-    if (this.#from === this.#changes.length) {
-      this.#changes = [];
-      this.#from = 0;
-    }
-    return change;
-  }
-
-  /** Whether changes were dropped since the last call; from now on they are kept again. */
-  takeLagged(): boolean {
-    const lagged = this.#lagged;
-    this.#lagged = false;
-    return lagged;
-  }
-
-  wake(): void {
-    this.#wakeUp?.();
-    this.#wakeUp = undefined;
-  }
-
-  /** Resolves at the next push, lag or end. */
-  async more(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.#wakeUp = resolve;
-    });
-  }
 }
 
 export class Watchers {
@@ -152,118 +85,231 @@ export class Watchers {
     return this.#watchers.size === 0;
   }
 
+  /** Hands durable changes to all whom they concern. */
   publish(changes: readonly Change[]): void {
     if (this.#watchers.size === 0) return;
     for (const change of changes) {
       if (isReserved(change.entry.key)) continue;
-      for (const watcher of this.#watchers) {
-        if (isInRange(change.entry.key, watcher.range)) watcher.push(change);
-      }
+      for (const watcher of this.#watchers) watcher.push(change);
     }
   }
 
-  /** Ends every watch: their iterations finish. */
-  close(): void {
-    for (const watcher of this.#watchers) {
-      watcher.ended = true;
-      watcher.wake();
-    }
-    this.#watchers.clear();
+  /** Ends every watch: what has been published is still delivered, then the iteration finishes or throws `error`. */
+  close(error?: Error): void {
+    for (const watcher of [...this.#watchers]) watcher.end(error);
   }
 
   /** Watches from this call on, not only from the first `next`. */
   watch(range: ByteRange, initial: boolean, signal: AbortSignal | undefined): AsyncIterableIterator<WatchEvent> {
-    const watcher = new Watcher(range, initial);
-    this.#watchers.add(watcher);
-    const onAbort = (): void => {
-      this.#watchers.delete(watcher);
-      watcher.wake();
-    };
-    if (signal?.aborted === true) onAbort();
-    else signal?.addEventListener("abort", onAbort, { once: true });
-    const release = (): void => {
-      watcher.ended = true;
+    const watcher = new Watcher(this.#source, range, initial, () => {
       this.#watchers.delete(watcher);
       signal?.removeEventListener("abort", onAbort);
-      watcher.wake();
-    };
-    const view = initial ? this.#view(range) : undefined;
-    const events = this.#run(watcher, view, signal, release);
-    return {
-      next: () => events.next(),
-      // An iteration that waits would only see a return of the generator after the next change.
-      return: async (value?: unknown) => {
-        release();
-        return events.return(value as undefined);
-      },
-      throw: async (error: unknown) => {
-        release();
-        return events.throw(error);
-      },
-      [Symbol.asyncIterator]() {
-        return this;
-      },
-    };
-  }
-
-  #view(range: ByteRange): { entries: Iterator<Entry>; lsn: Lsn } {
-    return { entries: this.#source.entries(range), lsn: this.#source.lsn() };
-  }
-
-  async *#run(
-    watcher: Watcher,
-    first: { entries: Iterator<Entry>; lsn: Lsn } | undefined,
-    signal: AbortSignal | undefined,
-    release: () => void,
-  ): AsyncGenerator<WatchEvent, undefined> {
-    let view = first;
-    /** Changes up to here are in the view. */
-    let seen: Lsn = 0;
-    try {
-      for (;;) {
-        signal?.throwIfAborted();
-        if (view !== undefined) {
-          // Memory may be ahead of the disk: nobody may see the view before it is durable.
-          await this.#source.durable(view.lsn);
-          for (let next = view.entries.next(); next.done !== true; next = view.entries.next()) {
-            signal?.throwIfAborted();
-            yield initialEvent(next.value, this.#source.isLocal(next.value.origin));
-          }
-          seen = view.lsn;
-          view = undefined;
-          yield { type: "ready" };
-        }
-        const change = watcher.take();
-        if (change !== undefined) {
-          const event = change.lsn > seen || change.kind === "expire" ? eventOf(change) : undefined;
-          if (event !== undefined) yield event;
-        } else if (watcher.takeLagged()) {
-          yield { type: "lagged" };
-          if (watcher.initial) view = this.#view(watcher.range);
-        } else if (watcher.ended) {
-          return undefined;
-        } else {
-          await watcher.more();
-        }
-      }
-    } finally {
-      view?.entries.return?.();
-      release();
-    }
+    });
+    const onAbort = (): void => watcher.abort(signal?.reason);
+    this.#watchers.add(watcher);
+    if (signal?.aborted === true) onAbort();
+    else signal?.addEventListener("abort", onAbort);
+    return iterationOf(watcher);
   }
 }
 
-function initialEvent(entry: Entry, local: boolean): WatchEvent {
-  const expiry = entry.expiresAt > 0 ? { expiresAt: entry.expiresAt } : {};
+/** One `watch` in progress: what it has still to deliver. */
+class Watcher {
+  readonly #source: WatchSource;
+  readonly #range: ByteRange;
+  readonly #initial: boolean;
+  readonly #release: () => void;
+  /** Changes up to this lsn, and expiries up to this moment, were visible when the watch or its last view began. */
+  #since: { lsn: Lsn; now: Millis };
+  #view: IterableIterator<Entry> | undefined;
+  /** Memory may be ahead of the disk: nobody may see the view before it is durable. */
+  #viewIsDurable = false;
+  #changes: Change[] = [];
+  #from = 0;
+  #bytes = 0;
+  #lagged = false;
+  #ended: { readonly thrown: unknown } | "quietly" | undefined;
+  #wakeUp: (() => void) | undefined;
+
+  constructor(source: WatchSource, range: ByteRange, initial: boolean, release: () => void) {
+    this.#source = source;
+    this.#range = range;
+    this.#initial = initial;
+    this.#release = release;
+    this.#since = { lsn: source.lsn(), now: source.now() };
+    if (initial) this.#openView();
+  }
+
+  push(change: Change): void {
+    if (this.#lagged || !isInRange(change.entry.key, this.#range)) return;
+    const bytes = bytesOf(change);
+    if (this.#changes.length - this.#from >= WATCH_QUEUE_MAX || this.#bytes + bytes > WATCH_QUEUE_BYTES_MAX) {
+      this.#dropChanges();
+      this.#lagged = true;
+    } else {
+      this.#changes.push(change);
+      this.#bytes += bytes;
+    }
+    this.#wake();
+  }
+
+  /** No more is coming; what is here is still delivered. */
+  end(error?: Error): void {
+    this.#ended ??= error === undefined ? "quietly" : { thrown: error };
+    this.#release();
+    this.#wake();
+  }
+
+  /** Nothing is delivered any more. */
+  abort(reason: unknown): void {
+    this.#ended = { thrown: reason };
+    this.#discard();
+  }
+
+  /** The consumer has gone. */
+  leave(): void {
+    this.#ended = "quietly";
+    this.#discard();
+  }
+
+  /**
+   * The next event; `undefined` at the end, `"wait"` if there is none yet (see `more`).
+   * @throws what the watch has ended with
+   */
+  take(): WatchEvent | "wait" | undefined {
+    if (this.#view !== undefined) return this.#viewIsDurable ? this.#takeInitial(this.#view) : this.#endOrWait();
+    for (let change = this.#shift(); change !== undefined; change = this.#shift()) {
+      const event = this.#isNews(change) ? eventOf(change) : undefined;
+      if (event !== undefined) return event;
+    }
+    if (!this.#lagged) return this.#endOrWait();
+    // From now on changes are kept again.
+    this.#lagged = false;
+    if (this.#initial) this.#openView();
+    return { type: "lagged" };
+  }
+
+  /** Resolves when `take` may have more to say. */
+  async more(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#wakeUp = resolve;
+    });
+  }
+
+  #endOrWait(): "wait" | undefined {
+    if (this.#ended === undefined) return "wait";
+    if (this.#ended === "quietly") return undefined;
+    const { thrown } = this.#ended;
+    this.#ended = "quietly";
+    throw thrown;
+  }
+
+  #openView(): void {
+    const lsn = this.#source.lsn();
+    this.#since = { lsn, now: this.#source.now() };
+    this.#view = this.#source.view(this.#range);
+    this.#viewIsDurable = false;
+    this.#source.durable(lsn).then(
+      () => {
+        this.#viewIsDurable = true;
+        this.#wake();
+      },
+      (error: unknown) => this.abort(error),
+    );
+  }
+
+  #takeInitial(view: IterableIterator<Entry>): WatchEvent {
+    const next = view.next();
+    if (next.done === true) {
+      this.#view = undefined;
+      return { type: "ready" };
+    }
+    const { value: entry } = next;
+    return putEvent(entry, entry.value, this.#source.isLocal(entry.origin));
+  }
+
+  /** Whether the consumer could not see it when the watch or its view began. */
+  #isNews({ kind, entry, lsn }: Change): boolean {
+    return kind === "expire" ? entry.expiresAt > this.#since.now : lsn > this.#since.lsn;
+  }
+
+  #shift(): Change | undefined {
+    const change = this.#changes[this.#from];
+    if (change === undefined) return undefined;
+    this.#from += 1;
+    this.#bytes -= bytesOf(change);
+    if (this.#from === this.#changes.length) this.#dropChanges();
+    return change;
+  }
+
+  #dropChanges(): void {
+    this.#changes = [];
+    this.#from = 0;
+    this.#bytes = 0;
+  }
+
+  #discard(): void {
+    this.#dropChanges();
+    this.#lagged = false;
+    this.#view?.return?.();
+    this.#view = undefined;
+    this.#release();
+    this.#wake();
+  }
+
+  #wake(): void {
+    this.#wakeUp?.();
+    this.#wakeUp = undefined;
+  }
+}
+
+function iterationOf(watcher: Watcher): AsyncIterableIterator<WatchEvent> {
+  const events = eventsOf(watcher);
+  return {
+    next: () => events.next(),
+    // Leaves first: a generator that waits would only see its return once something has happened.
+    return: async (value?: unknown) => {
+      watcher.leave();
+      return await events.return(value as undefined);
+    },
+    throw: async (error: unknown) => {
+      watcher.leave();
+      return await events.throw(error);
+    },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
+}
+
+async function* eventsOf(watcher: Watcher): AsyncGenerator<WatchEvent, undefined> {
+  for (let event = watcher.take(); event !== undefined; event = watcher.take()) {
+    if (event === "wait") await watcher.more();
+    else yield event;
+  }
+  return undefined;
+}
+
+function bytesOf({ entry, previous }: Change): number {
+  return entry.key.length + (entry.value?.length ?? 0) + (previous?.length ?? 0);
+}
+
+function putEvent(entry: Entry, value: Uint8Array | null, local: boolean): PutEvent {
   return {
     type: "put",
+    value: value === null ? null : decodeValue(value),
+    ...common(entry, local),
+    ...(entry.expiresAt > 0 ? { expiresAt: entry.expiresAt } : {}),
+  };
+}
+
+function common(entry: Entry, local: boolean) {
+  return {
     key: decodeKey(entry.key),
-    value: entry.value === null ? null : decodeValue(entry.value),
     version: versionOf(entry),
     stamp: entry.stamp,
     nodeId: nodeIdOf(entry.origin),
     local,
     batch: `${entry.stamp.toString(36)}.${entry.origin}`,
-    ...expiry,
   };
 }

@@ -1,0 +1,97 @@
+/** The writes of this replica's user: checked, encoded, and refused with an error that says what to do. */
+import { checkKey, encodeKey } from "./codec/keys.ts";
+import { encodeValue } from "./codec/values.ts";
+import type { RefusalReason } from "./core/admission.ts";
+import { ReplicaError } from "./errors.ts";
+import { type ByteRange, byteRange } from "./key-ranges.ts";
+import { BATCH_BYTES_MAX } from "./limits.ts";
+import { expiryOf, knownFields, type Limits } from "./options.ts";
+import type { LocalWrite } from "./sync/state-writer.ts";
+import type { Millis } from "./types.ts";
+
+export type BatchOperation =
+  | { readonly type: "put"; readonly key: string; readonly value: unknown; readonly ttlMs?: number }
+  | { readonly type: "del"; readonly key: string };
+
+/** Turns arguments into writes. Changes nothing. */
+export class LocalWrites {
+  readonly #limits: Required<Limits>;
+  readonly #now: () => Millis;
+
+  /** @param now  the time by which entries expire */
+  constructor(limits: Required<Limits>, now: () => Millis) {
+    this.#limits = limits;
+    this.#now = now;
+  }
+
+  /** @throws ReplicaError ERR_KEY, ERR_VALUE, ERR_LIMIT, ERR_OPTION */
+  put(key: string, value: unknown, ttlMs: unknown): LocalWrite {
+    checkKey(key, this.#limits.maxKeyBytes);
+    // The value before the time: its getters may write themselves, and so move the clock.
+    const encoded = encodeValue(value);
+    if (encoded.length > this.#limits.maxValueBytes) throw this.refusal("value-too-long");
+    return { key: encodeKey(key), value: encoded, expiresAt: ttlMs === undefined ? 0 : expiryOf(ttlMs, this.#now()) };
+  }
+
+  /** @throws ReplicaError ERR_KEY */
+  delete(key: string): LocalWrite {
+    checkKey(key, this.#limits.maxKeyBytes);
+    return { key: encodeKey(key), value: null, expiresAt: 0 };
+  }
+
+  /** The range that holds just this key. @throws ReplicaError ERR_KEY */
+  rangeOf(key: string): ByteRange {
+    checkKey(key, this.#limits.maxKeyBytes);
+    return byteRange({ gte: key, lte: key });
+  }
+
+  /** One write for each key, the last one of those given. @throws as `put`, for the first bad one */
+  batch(operations: readonly BatchOperation[]): LocalWrite[] {
+    if (!Array.isArray(operations)) throw new ReplicaError("ERR_OPTION", "batch takes an array of operations");
+    if (operations.length > this.#limits.maxBatch) {
+      const message = `a batch of ${operations.length} operations, at most ${this.#limits.maxBatch}: write it in parts`;
+      throw new ReplicaError("ERR_LIMIT", message);
+    }
+    const writes = new Map<string, LocalWrite>();
+    let bytes = 0;
+    for (const operation of operations as readonly BatchOperation[]) {
+      const write = this.#operation(operation);
+      bytes += bytesOf(write) - bytesOf(writes.get(operation.key));
+      writes.set(operation.key, write);
+    }
+    if (bytes > BATCH_BYTES_MAX) {
+      const message = `a batch of ${bytes} bytes, at most ${BATCH_BYTES_MAX}: write it in parts`;
+      throw new ReplicaError("ERR_LIMIT", message);
+    }
+    return [...writes.values()];
+  }
+
+  /** What the user is told when a write does not fit. */
+  refusal(reason: RefusalReason): ReplicaError {
+    const { maxValueBytes, maxKeys, maxBytes } = this.#limits;
+    const message =
+      reason === "value-too-long"
+        ? `an encoded value has more than ${maxValueBytes} bytes: divide it, or raise limits.maxValueBytes everywhere`
+        : `the store is full (${reason}): it takes ${maxKeys} keys and ${maxBytes} bytes; delete, or raise the limits`;
+    return new ReplicaError("ERR_LIMIT", message);
+  }
+
+  #operation(operation: BatchOperation): LocalWrite {
+    if (typeof operation === "object" && operation !== null) {
+      if (operation.type === "put") {
+        knownFields(operation, ["type", "key", "value", "ttlMs"], "a put of a batch");
+        return this.put(operation.key, operation.value, operation.ttlMs);
+      }
+      if (operation.type === "del") {
+        knownFields(operation, ["type", "key"], "a del of a batch");
+        return this.delete(operation.key);
+      }
+    }
+    throw new ReplicaError("ERR_OPTION", 'an operation of a batch has the type "put" or "del"');
+  }
+}
+
+/** What a write counts against BATCH_BYTES_MAX. Deletes are not counted: they always fit. */
+function bytesOf(write: LocalWrite | undefined): number {
+  return write === undefined || write.value === null ? 0 : write.key.length + write.value.length;
+}

@@ -1,0 +1,167 @@
+/**
+ * A replica among others: announces itself, keeps the dialer told of who there is, and turns what happens
+ * on connections into log lines, hooks and problems that `status()` shows.
+ */
+import type { Timers, WallClock } from "./clock.ts";
+import { decodeMember, encodeMember, MEMBER_RANGE, memberKey } from "./codec/members.ts";
+import { Connections } from "./connections.ts";
+import type { CoreState } from "./core/core-state.ts";
+import type { Driver } from "./driver.ts";
+import type { Hooks } from "./hooks.ts";
+import type { Logger } from "./options.ts";
+import type { Random } from "./random.ts";
+import type { SessionEvent } from "./sync/committed.ts";
+import type { Replicator } from "./sync/replicator.ts";
+import type { Transport } from "./transport.ts";
+import { epochOf, type Millis, nodeIdOf } from "./types.ts";
+import { VERSION } from "./version.ts";
+
+/** A replica that takes part in the cluster, as it has announced itself. */
+export interface Member {
+  readonly nodeId: string;
+  readonly addresses: readonly string[];
+  readonly epoch: string;
+  /** Of this library. */
+  readonly version: string;
+}
+
+export interface NeighboursOptions {
+  readonly state: CoreState;
+  readonly replicator: Replicator;
+  readonly driver: Driver;
+  readonly clusterId: string;
+  readonly transport: Transport | undefined;
+  readonly clock: WallClock;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly hooks: Hooks;
+}
+
+/** What a person has to set right, by the code with which sessions end. */
+const REMEDIES: ReadonlyMap<string, string> = new Map([
+  ["cluster-mismatch", "give both the same clusterId, or keep them from dialing each other"],
+  ["identity-clash", "every replica needs a nodeId of its own"],
+  ["protocol-version", "upgrade the older one"],
+]);
+/** Ends that belong to an ordinary day. */
+const QUIET_ENDS: ReadonlySet<string> = new Set(["lost", "closing", "duplicate", "self"]);
+/** Longer than the dialer waits after a refusal, so that a problem that lasts stays in sight. */
+const PROBLEM_MS = 600_000;
+const PROBLEMS_MAX = 100;
+
+export class Neighbours {
+  readonly #options: NeighboursOptions;
+  /** What is wrong, and when it was last seen. */
+  readonly #problems = new Map<string, Millis>();
+  #connections: Connections | undefined;
+  #addresses: readonly string[] = [];
+
+  constructor(options: NeighboursOptions) {
+    this.#options = options;
+  }
+
+  /** Listens, announces this replica and starts to dial. @throws ReplicaError ERR_LISTEN */
+  async open(): Promise<void> {
+    const { transport, timers, random, state, clusterId, driver, logger } = this.#options;
+    if (transport !== undefined) {
+      this.#connections = new Connections({
+        transport,
+        timers,
+        random,
+        nodeId: nodeIdOf(state.origin),
+        clusterId,
+        onChannel: (channel, dialed) => driver.attach(channel, dialed),
+        onFailed: (address, error) => {
+          logger.debug(`cannot reach ${address}: ${String(error)}`);
+        },
+      });
+      this.#addresses = await this.#connections.open();
+    }
+    this.#announce();
+    this.retarget();
+  }
+
+  /** Stops listening and dialing. Idempotent. Fine when `open` failed. */
+  async close(): Promise<void> {
+    await this.#connections?.close();
+  }
+
+  /** All replicas that have announced themselves, this one included. */
+  members(): Member[] {
+    const members: Member[] = [];
+    for (const { key, value } of this.#options.state.table.range(MEMBER_RANGE)) {
+      const member = value === null ? undefined : decodeMember(key, value);
+      if (member !== undefined) members.push(member);
+    }
+    return members;
+  }
+
+  /** What went wrong lately and needs a person. */
+  problems(): string[] {
+    const since = this.#options.clock.now() - PROBLEM_MS;
+    for (const [message, at] of this.#problems) if (at < since) this.#problems.delete(message);
+    return [...this.#problems.keys()];
+  }
+
+  /** Tells the dialer who there is: to be called when member records have changed. */
+  retarget(): void {
+    if (this.#connections === undefined) return;
+    const own = nodeIdOf(this.#options.state.origin);
+    this.#connections.setTargets(this.members().filter(({ nodeId }) => nodeId !== own));
+  }
+
+  onSession(event: SessionEvent): void {
+    if (event.type === "rotated") {
+      this.warn(event.detail);
+      this.#announce();
+      return;
+    }
+    if (event.type === "up") this.#connections?.connected(event.session, event.nodeId);
+    if (event.type === "end") {
+      this.#connections?.ended(event.session, event.nodeId, event.code);
+      this.#reportEnd(event);
+    }
+    if (event.nodeId === undefined) return;
+    this.#options.hooks.emit("peer", { nodeId: event.nodeId, type: event.type === "end" ? "down" : event.type });
+  }
+
+  /** Tells the log and the hooks. */
+  warn(message: string): void {
+    this.#options.logger.warn(message);
+    this.#options.hooks.emit("warning", message);
+  }
+
+  #announce(): void {
+    const { state, replicator, driver, clock } = this.#options;
+    const { origin } = state;
+    const record = { addresses: this.#addresses, epoch: epochOf(origin), version: VERSION };
+    const write = { key: memberKey(nodeIdOf(origin)), value: encodeMember(record) };
+    replicator.announce(this.#addresses, write, clock.now());
+    driver.wake();
+  }
+
+  #reportEnd({ code, detail, nodeId }: Extract<SessionEvent, { type: "end" }>): void {
+    const who = nodeId === undefined ? "a connection" : `the connection to "${nodeId}"`;
+    const remedy = REMEDIES.get(code);
+    const message = `${who} has ended (${code}): ${detail}${remedy === undefined ? "" : `; ${remedy}`}`;
+    if (QUIET_ENDS.has(code)) {
+      this.#options.logger.debug(message);
+      return;
+    }
+    // The dialer tries again and again: said once, and shown by `status()` for as long as it lasts.
+    const isKnown = this.problems().includes(message);
+    if (remedy !== undefined) this.#note(message);
+    if (isKnown) this.#options.logger.debug(message);
+    else this.warn(message);
+  }
+
+  #note(problem: string): void {
+    this.#problems.delete(problem);
+    this.#problems.set(problem, this.#options.clock.now());
+    for (const oldest of this.#problems.keys()) {
+      if (this.#problems.size <= PROBLEMS_MAX) return;
+      this.#problems.delete(oldest);
+    }
+  }
+}

@@ -1,0 +1,55 @@
+/** Opening: checks the options, recovers the directory if there is one, and starts the replica on what it found. */
+import { systemTimers } from "./clock.ts";
+import { CoreState } from "./core/core-state.ts";
+import type { ReplicaError } from "./errors.ts";
+import { checkOptions, consoleLogger, type ReplicaOptions } from "./options.ts";
+import { systemRandom } from "./random.ts";
+import { Replica } from "./replica.ts";
+import { nodeDisk } from "./storage/node-disk.ts";
+import { openStore } from "./storage/store.ts";
+import { type Epoch, makeOrigin, type NodeId } from "./types.ts";
+
+/**
+ * Opens a replica: recovers its directory, starts to listen, and connects to whom it can reach. Does
+ * not wait for any peer.
+ *
+ * @throws ReplicaError ERR_OPTION, ERR_LOCKED, ERR_FOREIGN_DIRECTORY, ERR_FORMAT_VERSION, ERR_CORRUPT,
+ *   ERR_STORAGE_FAILED, ERR_STORAGE_FULL, ERR_LISTEN; nothing is left open then
+ */
+export async function openReplica(options: ReplicaOptions = {}): Promise<Replica> {
+  const checked = checkOptions(options);
+  const { directory, random = systemRandom, logger = consoleLogger } = options;
+  if (directory === undefined) {
+    const nodeId = checked.nodeId ?? (`node-${random.hex64()}` as NodeId);
+    const state = new CoreState(makeOrigin(nodeId, random.hex64() as Epoch));
+    return await Replica.start(options, checked, { state });
+  }
+  // The store may fail before the replica that is to hear of it exists.
+  let tell: (error: ReplicaError) => void = () => undefined;
+  const failed = new Promise<ReplicaError>((resolve) => {
+    tell = resolve;
+  });
+  const { store, state, recovery } = await openStore({
+    disk: options.disk ?? nodeDisk,
+    directory,
+    ...(checked.nodeId === undefined ? {} : { nodeId: checked.nodeId }),
+    clusterId: checked.clusterId,
+    durability: checked.durability,
+    strict: options.strict ?? false,
+    readOnly: options.readOnly ?? false,
+    timers: options.timers ?? systemTimers,
+    random,
+    ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+    onFailure: tell,
+    onWarning: (message, error) => {
+      logger.warn(`${message}: ${String(error)}`);
+    },
+  });
+  try {
+    return await Replica.start(options, checked, { state, store, recovery, failed });
+  } catch (error) {
+    // What opening failed with says more than what closing fails with then.
+    await store.close().catch(() => undefined);
+    throw error;
+  }
+}
