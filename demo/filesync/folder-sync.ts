@@ -7,7 +7,10 @@ import type { Hash } from "./decide.ts";
 import { decide } from "./decide.ts";
 import type { FileStore, Manifest, StoredFile } from "./file-store.ts";
 import { FILE_BYTES_MAX, hashOf } from "./file-store.ts";
-import type { Fingerprint, Folder, Look, Outcome } from "./folder.ts";
+import type { Folder, Look, Outcome } from "./folder.ts";
+import { mtimeMsOf } from "./folder.ts";
+import type { LocalFile } from "./local-files.ts";
+import { LocalFiles, STABLE_MS } from "./local-files.ts";
 import { conflictPath, pathProblem } from "./paths.ts";
 
 export type FileEvent = {
@@ -34,18 +37,17 @@ export interface FolderSyncOptions {
   readonly notice: (text: string) => void;
 }
 
-/** A file is read only after it has looked the same for this long: somebody may still be writing it. */
-export const STABLE_MS = 60;
 const SAVE_EVERY_MS = 500;
 const COLLECT_EVERY_MS = 30_000;
 const NOTICES_MAX = 10_000;
+const FILE_MIB_MAX = FILE_BYTES_MAX / 1024 / 1024;
 const CONFLICT_DIGITS = [8, 16, 64];
 
 export class FolderSync {
   readonly #options: FolderSyncOptions;
   /** Paths to settle, and from when on. */
   readonly #due = new Map<string, number>();
-  readonly #firstSeen = new Map<string, { fingerprint: Fingerprint; atMs: number }>();
+  readonly #local: LocalFiles;
   /** Paths whose content has not arrived whole. */
   readonly #incomplete = new Set<string>();
   readonly #told = new Set<string>();
@@ -55,6 +57,7 @@ export class FolderSync {
 
   constructor(options: FolderSyncOptions) {
     this.#options = options;
+    this.#local = new LocalFiles(options.folder, options.nowMs);
     this.#collectedAtMs = options.nowMs();
   }
 
@@ -129,8 +132,10 @@ export class FolderSync {
     const { folder, store, base } = this.#options;
     const look = await folder.look(path);
     if (look.type === "blocked") return this.#notice(`skipped ${path}: it ${look.reason}`);
-    const file = await this.#readLocal(path, look);
-    if (file === "later") return;
+    const local = await this.#local.read(path, look, base.get(path));
+    if (local.type === "too-large") return this.#notice(`skipped ${path}: it is larger than ${FILE_MIB_MAX} MiB`);
+    if (local.type === "later") return this.#later(path, local.delayMs);
+    const file = local.type === "file" ? local : undefined;
 
     // Whatever changes from here on is noticed by the change itself: by version in the store, by fingerprint in the folder.
     const stored = store.read(path);
@@ -157,32 +162,6 @@ export class FolderSync {
       case "conflict":
         return file && (await this.#keepBoth(path, look, file, stored));
     }
-  }
-
-  /** The file in the folder, undefined for none, `later` when it is not at rest or cannot be synchronised. */
-  async #readLocal(path: string, look: Look): Promise<LocalFile | undefined | "later"> {
-    if (look.type !== "file") {
-      this.#firstSeen.delete(path);
-      return undefined;
-    }
-    const { fingerprint, size } = look;
-    const agreement = this.#options.base.get(path);
-    if (agreement?.fingerprint === fingerprint) return { hash: agreement.hash, fingerprint };
-    if (size > FILE_BYTES_MAX) {
-      this.#notice(`skipped ${path}: it is larger than ${FILE_BYTES_MAX / 1024 / 1024} MiB`);
-      return "later";
-    }
-    const nowMs = this.#options.nowMs();
-    const first = this.#firstSeen.get(path);
-    if (first?.fingerprint !== fingerprint) this.#firstSeen.set(path, { fingerprint, atMs: nowMs });
-    const restMs = first?.fingerprint === fingerprint ? nowMs - first.atMs : 0;
-    const content = restMs < STABLE_MS ? undefined : await this.#options.folder.read(path, fingerprint);
-    if (content === undefined) {
-      this.#later(path, Math.max(1, STABLE_MS - restMs));
-      return "later";
-    }
-    this.#firstSeen.delete(path);
-    return { hash: hashOf(content), fingerprint, content };
   }
 
   async #agree(path: string, file: LocalFile | undefined, stored: StoredFile): Promise<void> {
@@ -321,15 +300,4 @@ export class FolderSync {
     this.#told.add(text);
     this.#options.notice(text);
   }
-}
-
-interface LocalFile {
-  readonly hash: Hash;
-  readonly fingerprint: Fingerprint;
-  /** Absent when the hash is known without reading. */
-  readonly content?: Buffer;
-}
-
-function mtimeMsOf(fingerprint: Fingerprint): number {
-  return Math.max(0, Number(BigInt(fingerprint.split(":")[1] ?? "0") / 1_000_000n));
 }

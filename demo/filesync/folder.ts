@@ -210,6 +210,11 @@ function fingerprintOf(stats: BigIntStats): Fingerprint {
   return `${stats.size}:${stats.mtimeNs}:${stats.ctimeNs}:${stats.ino}`;
 }
 
+/** The time of change that a fingerprint holds. */
+export function mtimeMsOf(fingerprint: Fingerprint): number {
+  return Math.max(0, Number(BigInt(fingerprint.split(":")[1] ?? "0") / 1_000_000n));
+}
+
 async function lstatOrUndefined(path: string): Promise<BigIntStats | undefined> {
   try {
     return await lstat(path, { bigint: true });

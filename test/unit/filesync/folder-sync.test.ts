@@ -6,7 +6,8 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { BaseFile } from "../../../demo/filesync/base.ts";
 import { CHUNK_BYTES, FILE_BYTES_MAX, FileStore, hashOf, type Manifest } from "../../../demo/filesync/file-store.ts";
 import { Folder } from "../../../demo/filesync/folder.ts";
-import { type FileEvent, FolderSync, STABLE_MS } from "../../../demo/filesync/folder-sync.ts";
+import { type FileEvent, FolderSync } from "../../../demo/filesync/folder-sync.ts";
+import { STABLE_MS } from "../../../demo/filesync/local-files.ts";
 import { conflictPath, fileKey } from "../../../demo/filesync/paths.ts";
 import { MemoryStore } from "./memory-store.ts";
 
