@@ -21,9 +21,9 @@ import { replaceFile, snapshotName } from "./files.ts";
 import { checkSnapshot } from "./snapshot-reader.ts";
 import type { Cut } from "./wal.ts";
 
-/** A block is closed once it has this many bytes or entries: about 2 ms of work between two turns of the event loop. */
-const BLOCK_BYTES = 128 * 1024;
-const BLOCK_ENTRIES_MAX = 1024;
+/** A block is closed once it has this many bytes or entries: about 1 ms of work between two turns of the event loop. */
+const BLOCK_BYTES = 64 * 1024;
+const BLOCK_ENTRIES_MAX = 512;
 
 export interface SnapshotRequest {
   readonly disk: Disk;

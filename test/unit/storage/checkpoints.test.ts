@@ -78,7 +78,7 @@ test("a snapshot that is overtaken by writers is complete with the log, and only
   const { state, store } = opened;
   for (let n = 1; n <= 3_000; n++) await commit(opened, [put(state, n, `k${n}`, `first ${n}`)]);
   const slow = store.checkpoint();
-  // The walk takes three blocks. Before it gets to them, keys of the later ones are overwritten, some in memory only.
+  // The walk takes six blocks. Before it gets to them, keys of the later ones are overwritten, some in memory only.
   while (!disk.calls.some((call) => call.startsWith("write data/0000000002.snapshot.tmp"))) await Promise.resolve();
   const overwrites = Array.from({ length: 701 }, (_, index) => 1_500 + 2 * index);
   await commit(
