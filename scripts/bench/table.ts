@@ -8,7 +8,7 @@
  */
 import { execFileSync } from "node:child_process";
 import { EntryTable } from "../../src/core/table.ts";
-import { makeOrigin, type Entry, type Epoch, type NodeId } from "../../src/types.ts";
+import { type Entry, type Epoch, makeOrigin, type NodeId } from "../../src/types.ts";
 
 const VALUE_BYTES = 100;
 const KEY_BYTES = 20;
@@ -19,7 +19,7 @@ type Results = Record<string, number>;
 interface Subject {
   set(entry: Entry): void;
   get(key: Uint8Array): number;
-  scan?(from: Uint8Array, rows: number): number;
+  readonly scan?: (from: Uint8Array, rows: number) => number;
 }
 
 function tableSubject(): Subject {

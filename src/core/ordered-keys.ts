@@ -8,7 +8,7 @@
  */
 import { assert, present } from "../invariant.ts";
 import { commonLength, comparePrefix, LowKeys } from "./low-keys.ts";
-import { wordOf, type Records } from "./records.ts";
+import { type Records, wordOf } from "./records.ts";
 import type { Slot } from "./rows.ts";
 
 const CHUNK_BITS = 9;

@@ -19,7 +19,7 @@ import { Digest } from "./digest.ts";
 import { hashKey } from "./hash.ts";
 import { bucketOf, KeyIndex } from "./key-index.ts";
 import { OrderedKeys } from "./ordered-keys.ts";
-import { Views, type Range } from "./range-view.ts";
+import { type Range, Views } from "./range-view.ts";
 import { Records } from "./records.ts";
 import { NO_SLOT, type Slot } from "./rows.ts";
 import type { VersionVector } from "./version-vector.ts";

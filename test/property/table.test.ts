@@ -25,7 +25,7 @@ const entryArbitrary: fc.Arbitrary<Entry> = fc.record({
   key: anyKey,
   value: fc.option(fc.uint8Array({ maxLength: 40, size: "max" }), { nil: null, freq: 4 }),
   stamp: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
-  origin: origin as fc.Arbitrary<string> as fc.Arbitrary<Origin>,
+  origin: origin as fc.Arbitrary<Origin>,
   seq: fc.oneof(fc.integer({ min: 1, max: 20 }), fc.constant(Number.MAX_SAFE_INTEGER)),
   expiresAt: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 30 })),
 });

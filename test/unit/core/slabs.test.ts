@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Slabs, startOf, type Place } from "../../../src/core/slabs.ts";
+import { type Place, Slabs, startOf } from "../../../src/core/slabs.ts";
 import { randomBelow } from "./random-below.ts";
 
 const KEY = Uint8Array.from(Buffer.from("key"));

@@ -40,7 +40,7 @@ test.each([
   ["in runs under several prefixes", (index: number) => `${index % 7}/${numbered(index)}`],
   [
     "of many lengths, one a part of the next",
-    (index: number) => `${shuffled(index) % 100}`.repeat(1 + (index % 40)) + index,
+    (index: number) => `${shuffled(index) % 100}`.repeat(1 + (index % 40)) + String(index),
   ],
 ])("10,000 keys that come %s are in order both ways, from anywhere", (_, keyOf) => {
   const table = filled(10_000, keyOf);
