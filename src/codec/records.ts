@@ -6,10 +6,14 @@
  * good records behind it, while stale, swapped or misplaced ones break the chain.
  */
 import { crc32 } from "node:zlib";
-import { RECORD_BYTES_MAX } from "../limits.ts";
 import type { Lsn } from "../types.ts";
 
 export const RECORD_HEADER_BYTES = 24;
+/**
+ * What a length field may say, of the format and not of the store: far above what a commit takes, since a
+ * record that was written has to be readable. Nothing is allocated for bytes that the file does not have.
+ */
+export const PAYLOAD_BYTES_MAX = 2 ** 30;
 
 /**
  * What a record without a payload says. "closed": the log was closed in good order. "sealed": there is a
@@ -66,7 +70,7 @@ export function parseRecordHeader(view: DataView, at: number): RecordHeader | un
   const length = view.getUint32(at + 4, true);
   const flags = view.getUint32(at + 12, true);
   const mark = MARKS[flags >>> 1];
-  if (length > RECORD_BYTES_MAX || mark === undefined) return undefined;
+  if (length > PAYLOAD_BYTES_MAX || mark === undefined) return undefined;
   // An empty record without a mark is none: zeros, which a file system may leave behind the end, are no record.
   if ((length === 0) !== (mark !== "none")) return undefined;
   const lsn = view.getUint32(at + 20, true) * HIGH + view.getUint32(at + 16, true);

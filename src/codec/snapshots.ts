@@ -4,10 +4,10 @@
  * the first one with the file's header.
  */
 import { crc32 } from "node:zlib";
-import { RECORD_BYTES_MAX } from "../limits.ts";
 import type { Entry, Lsn } from "../types.ts";
 import { ByteReader, type ByteWriter, DecodeError } from "./bytes.ts";
 import { decodeEntries, encodeEntries } from "./entries.ts";
+import { PAYLOAD_BYTES_MAX } from "./records.ts";
 
 export const BLOCK_HEADER_BYTES = 12;
 /** Payload of the footer: three counters and a SHA-256. */
@@ -59,7 +59,7 @@ export function parseBlockHeader(bytes: Uint8Array): BlockHeader | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, BLOCK_HEADER_BYTES);
   const kind = KINDS.get(view.getUint32(8, true));
   const length = view.getUint32(4, true);
-  if (kind === undefined || length === 0 || length > RECORD_BYTES_MAX) return undefined;
+  if (kind === undefined || length === 0 || length > PAYLOAD_BYTES_MAX) return undefined;
   return { kind, length, crc: view.getUint32(0, true) };
 }
 

@@ -6,7 +6,7 @@
 import type { ByteWriter } from "../codec/bytes.ts";
 import { encodeFileHeader, FILE_HEADER_BYTES, type FileHeader } from "../codec/file-header.ts";
 import { encodeOps } from "../codec/ops.ts";
-import { RECORD_HEADER_BYTES, type RecordMark, sealRecord } from "../codec/records.ts";
+import { PAYLOAD_BYTES_MAX, RECORD_HEADER_BYTES, type RecordMark, sealRecord } from "../codec/records.ts";
 import type { StateOp } from "../core/ops.ts";
 import { assert } from "../invariant.ts";
 import type { Epoch, Lsn } from "../types.ts";
@@ -95,6 +95,7 @@ export class Wal {
       writer.reset();
       writer.skip(RECORD_HEADER_BYTES);
       encodeOps(writer, ops);
+      assert(writer.length <= RECORD_HEADER_BYTES + PAYLOAD_BYTES_MAX, "a commit fits a record");
       let sets = 0;
       for (const op of ops) if (op.type === "set") sets += 1;
       await this.#write(writer.bytes(), lsn, "none");

@@ -92,6 +92,18 @@ describe.each(disks)("a store %s", (_name, make) => {
   });
 });
 
+test("a commit above every usual size comes back whole: a clear may be as large as the store", async () => {
+  const disk = new MemoryDisk();
+  const first = await open(disk);
+  const ops = Array.from({ length: 40 }, (_, index) => put(first.state, index + 1, `k${index}`, "x".repeat(2 ** 20)));
+  await commit(first, ops);
+  await commit(first, [put(first.state, 99, "after", "it")]);
+  await first.store.checkpoint();
+  const again = await open(disk.clone(true));
+  expect(again.recovery).toMatchObject({ corrupt: false, truncatedBytes: 0, entries: 41 });
+  expect(again.state.table.digestRoot()).toBe(first.state.table.digestRoot());
+});
+
 test("directories are for their owner only", async () => {
   const directory = join(root, "modes");
   const opened = await open(nodeDisk, { directory });
