@@ -62,11 +62,17 @@ export async function replaceFile(
 ): Promise<void> {
   const temporary = `${directory}/${name}${TEMPORARY_SUFFIX}`;
   await removeIfThere(disk, temporary);
-  await withFile(disk.create(temporary), async (file) => {
-    await write(file, temporary);
-    await file.sync();
-  });
-  await disk.rename(temporary, `${directory}/${name}`);
+  try {
+    await withFile(disk.create(temporary), async (file) => {
+      await write(file, temporary);
+      await file.sync();
+    });
+    await disk.rename(temporary, `${directory}/${name}`);
+  } catch (error) {
+    // A full disk needs the space at once, not at the next recovery, which would remove the file as well.
+    await disk.remove(temporary).catch(() => undefined);
+    throw error;
+  }
   await disk.syncDirectory(directory);
 }
 

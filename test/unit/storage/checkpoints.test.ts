@@ -45,6 +45,27 @@ test("a checkpoint without news writes nothing", async () => {
   await opened.store.close();
 });
 
+test("checkpoints for which there is no space fail alone: appends go on, and nothing is left behind", async () => {
+  const disk = new MemoryDisk();
+  const opened = await open(disk);
+  for (let n = 1; n <= 50; n++) await commit(opened, [put(opened.state, n, `k${n}`, "v".repeat(50))]);
+  disk.capacityBytes = disk.usedBytes + 2_000;
+  await expect(opened.store.checkpoint()).rejects.toMatchObject({ code: "ERR_STORAGE_FULL" });
+  const used = disk.usedBytes;
+  for (let n = 1; n <= 10; n++) {
+    await expect(opened.store.checkpoint()).rejects.toMatchObject({ code: "ERR_STORAGE_FULL" });
+  }
+  expect(disk.usedBytes).toBe(used);
+  expect((await disk.list(DIRECTORY)).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+  await commit(opened, [put(opened.state, 51, "after", "all")]);
+  disk.capacityBytes = Number.POSITIVE_INFINITY;
+  await opened.store.checkpoint();
+  await opened.store.close();
+  const again = await open(disk);
+  expect(again.recovery).toMatchObject({ entries: 51, corrupt: false });
+  await again.store.close();
+});
+
 test("the log is cut by itself once it outgrows the live entries, and overwriting for ever takes bounded space", async () => {
   const memory = new MemoryDisk();
   const warnings: unknown[] = [];
