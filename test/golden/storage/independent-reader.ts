@@ -87,11 +87,9 @@ class EntryReader {
   readonly origins: { name: string; seq: number }[] = [];
   current = { name: "", seq: 0 };
   stamp = 0;
-
   constructor(cursor: Cursor) {
     this.cursor = cursor;
   }
-
   origin(): string {
     const index = this.cursor.varint();
     if (index === this.origins.length) {
@@ -100,7 +98,6 @@ class EntryReader {
     this.current = this.origins[index] ?? this.current;
     return this.current.name;
   }
-
   entries() {
     return Array.from({ length: this.cursor.varint() }, () => {
       const flags = this.cursor.byte();
@@ -118,11 +115,9 @@ class EntryReader {
 class Cursor {
   at = 0;
   readonly bytes: Buffer;
-
   constructor(bytes: Buffer) {
     this.bytes = bytes;
   }
-
   byte(): number {
     return this.bytes.readUInt8(this.at++);
   }
