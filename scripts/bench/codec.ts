@@ -10,7 +10,7 @@ import { decodeMessage, encodeBody, encodeMessage, frameOf } from "../../src/cod
 import { decodeOps, encodeOps } from "../../src/codec/ops.ts";
 import { decodeValue, encodeValue, isValue } from "../../src/codec/values.ts";
 import type { Page } from "../../src/sync/messages.ts";
-import { makeOrigin, type Entry, type Epoch, type NodeId } from "../../src/types.ts";
+import { type Entry, type Epoch, makeOrigin, type NodeId } from "../../src/types.ts";
 
 const RUN_MS = 300;
 let sink = 0;

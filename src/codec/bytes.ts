@@ -3,6 +3,10 @@
  * and counts are varints (7 bits a byte, the lowest first, the top bit says that more follow).
  */
 import { assert } from "../invariant.ts";
+import { allocate } from "./allocate.ts";
+import { decodeUtf8 } from "./utf8.ts";
+
+export { isUtf8 } from "./utf8.ts";
 
 /** The bytes are not what they should be. Never leaves the rooms codec and storage. */
 export class DecodeError extends Error {
@@ -295,82 +299,21 @@ export class ByteReader {
   /** `byteLength` bytes as lower-case hexadecimal digits. */
   hex(byteLength: number): string {
     let digits = "";
-    for (let i = 0; i < byteLength; i++) digits += HEX[this.u8()];
+    for (let i = 0; i < byteLength; i++) digits += HEX[this.u8()]!;
     return digits;
   }
 }
 
 /** The string in these bytes. Throws DecodeError if they are not UTF-8. */
 export function readUtf8(bytes: Uint8Array, start: number, end: number): string {
-  if (end - start <= SHORT_STRING_MAX) {
-    let text = "";
-    let i = start;
-    for (; i < end; i++) {
-      const byte = bytes[i]!;
-      if (byte >= HIGHEST_BIT) break;
-      text += String.fromCharCode(byte);
-    }
-    if (i === end) return text;
-  }
-  const text = utf8Slice.call(bytes, start, end);
-  // The platform replaces what it cannot read. Where no replacement shows there was none.
-  if (text.includes("\ufffd") && !isUtf8(bytes, start, end)) throw new DecodeError("a string that is not UTF-8");
+  const text = decodeUtf8(bytes, start, end);
+  if (text === undefined) throw new DecodeError("a string that is not UTF-8");
   return text;
-}
-
-/** Whether these bytes are UTF-8: no overlong forms, no surrogates, nothing above U+10FFFF, nothing cut off. */
-export function isUtf8(bytes: Uint8Array, start: number, end: number): boolean {
-  let i = start;
-  while (i < end) {
-    const lead = bytes[i++]!;
-    if (lead < HIGHEST_BIT) continue;
-    if (lead < 0xc2 || lead > 0xf4) return false;
-    const following = lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : 3;
-    if (i + following > end) return false;
-    const second = bytes[i]!;
-    if (lead === 0xe0 && second < 0xa0) return false;
-    if (lead === 0xed && second > 0x9f) return false;
-    if (lead === 0xf0 && second < 0x90) return false;
-    if (lead === 0xf4 && second > 0x8f) return false;
-    for (const stop = i + following; i < stop; i++) if ((bytes[i]! & 0xc0) !== 0x80) return false;
-  }
-  return true;
-}
-
-const SLAB_BYTES = 64 * 1024;
-const SLAB_SHARE_MAX = 4 * 1024;
-let slab = new ArrayBuffer(SLAB_BYTES);
-let slabUsed = 0;
-
-/**
- * Zeroed bytes for internal use. Small ones share an ArrayBuffer, since one of its own costs half a
- * microsecond; hence nothing from here goes to the embedder, who might transfer it to a worker.
- */
-export function allocate(byteLength: number): Uint8Array {
-  if (byteLength > SLAB_SHARE_MAX) return new Uint8Array(byteLength);
-  if (slabUsed + byteLength > SLAB_BYTES) {
-    slab = new ArrayBuffer(SLAB_BYTES);
-    slabUsed = 0;
-  }
-  const bytes = new Uint8Array(slab, slabUsed, byteLength);
-  slabUsed += byteLength;
-  return bytes;
 }
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 const scratch = new Uint8Array(8);
 const scratchView = new DataView(scratch.buffer);
-
-// Node gives this method to Buffer, and it works on every Uint8Array: a Buffer over the bytes would cost
-// as much as the string itself. Were it ever gone, the documented way stands in.
-type Utf8Slice = (this: Uint8Array, start: number, end: number) => string;
-const builtIn: unknown = Reflect.get(Buffer.prototype, "utf8Slice");
-const utf8Slice: Utf8Slice =
-  typeof builtIn === "function"
-    ? (builtIn as Utf8Slice)
-    : function (start, end) {
-        return textOver(this).toString("utf8", start, end);
-      };
 
 function textOver(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -13,8 +13,8 @@
 import { isStamp } from "../hybrid-logical-clock.ts";
 import { assert } from "../invariant.ts";
 import { ORIGINS_MAX } from "../limits.ts";
-import { epochOf, isEpoch, isNodeId, makeOrigin, nodeIdOf, type Entry, type NodeId, type Origin } from "../types.ts";
-import { DecodeError, type ByteReader, type ByteWriter } from "./bytes.ts";
+import { type Entry, epochOf, isEpoch, isNodeId, makeOrigin, type NodeId, nodeIdOf, type Origin } from "../types.ts";
+import { type ByteReader, type ByteWriter, DecodeError } from "./bytes.ts";
 
 const TOMBSTONE = 1;
 const EXPIRES = 2;

@@ -1,6 +1,7 @@
 /** Keys between strings and UTF-8. */
 import { ReplicaError } from "../errors.ts";
-import { allocate, readUtf8 } from "./bytes.ts";
+import { allocate } from "./allocate.ts";
+import { readUtf8 } from "./bytes.ts";
 
 /** Up to here walking the string is cheaper than asking the platform (measured). */
 const SHORT_KEY_MAX = 24;

@@ -8,8 +8,8 @@ import { assert, unreachable } from "../invariant.ts";
 import { ORIGINS_MAX, PEERS_MAX } from "../limits.ts";
 import type { Ack, Bye, ByeCode, Hello, Links, Message, Page, Probe } from "../sync/messages.ts";
 import { isEpoch, type NodeId, type Origin, type Seq } from "../types.ts";
-import { DecodeError, type ByteReader, type ByteWriter } from "./bytes.ts";
-import { decodeEntries, encodeEntries, EntriesReader, EntriesWriter, EPOCH_BYTES, readNodeId } from "./entries.ts";
+import { type ByteReader, type ByteWriter, DecodeError } from "./bytes.ts";
+import { decodeEntries, EntriesReader, EntriesWriter, EPOCH_BYTES, encodeEntries, readNodeId } from "./entries.ts";
 
 const HELLO = 1;
 const PAGE = 2;

@@ -6,12 +6,12 @@ import type { StateOp } from "../core/ops.ts";
 import { isStamp } from "../hybrid-logical-clock.ts";
 import { unreachable } from "../invariant.ts";
 import { isEpoch } from "../types.ts";
-import { ByteReader, DecodeError, type ByteWriter } from "./bytes.ts";
+import { ByteReader, type ByteWriter, DecodeError } from "./bytes.ts";
 import {
   decodeEntries,
+  ENCODED_KEY_BYTES_MAX,
   EntriesReader,
   EntriesWriter,
-  ENCODED_KEY_BYTES_MAX,
   EPOCH_BYTES,
   readNodeId,
 } from "./entries.ts";

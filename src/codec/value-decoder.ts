@@ -1,4 +1,5 @@
-import { DecodeError, isUtf8, readUtf8 } from "./bytes.ts";
+import { DecodeError, readUtf8 } from "./bytes.ts";
+import { isUtf8 } from "./utf8.ts";
 import { EXT_MAP, EXT_TIMESTAMP, VALUE_DEPTH_MAX } from "./value-encoder.ts";
 
 const NOTHING = new Uint8Array(0);

@@ -1,5 +1,5 @@
 import { ReplicaError } from "../errors.ts";
-import { SHORT_STRING_MAX, type ByteWriter } from "./bytes.ts";
+import { type ByteWriter, SHORT_STRING_MAX } from "./bytes.ts";
 
 /** How deep arrays, objects and Maps may nest. */
 export const VALUE_DEPTH_MAX = 100;

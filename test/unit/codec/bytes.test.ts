@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { allocate, ByteReader, ByteWriter, DecodeError, isUtf8 } from "../../../src/codec/bytes.ts";
+import { allocate } from "../../../src/codec/allocate.ts";
+import { ByteReader, ByteWriter, DecodeError } from "../../../src/codec/bytes.ts";
+import { isUtf8 } from "../../../src/codec/utf8.ts";
 
 const EDGES = [0, 1, 63, 64, 127, 128, 2 ** 13, 2 ** 14, 2 ** 31 - 1, 2 ** 31, 2 ** 32, 2 ** 49, 2 ** 53 - 1];
 const AROUND = EDGES.flatMap((n) => [n - 1, n, n + 1]).filter((n) => n >= 0 && Number.isSafeInteger(n));

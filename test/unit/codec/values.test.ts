@@ -194,7 +194,6 @@ describe("what cannot be stored is refused, with its place", () => {
     ["a long ill-formed string", `${"x".repeat(100)}\udc00`, "lone surrogates"],
     ["an ill-formed name", { a: { "\ud800": 1 } }, "lone surrogates"],
     ["a cycle, before its size", cycle, "a cycle, at value.self.cycle"],
-    ["a throwing getter", { get a() { throw new RangeError("mine"); } }, "what cannot be read"], // biome-ignore format: short
   ])("%s", (_name, value, message) => {
     const error = refusal(value);
     expect(error.code).toBe("ERR_VALUE");
@@ -208,6 +207,7 @@ describe("what cannot be stored is refused, with its place", () => {
         throw cause;
       },
     };
+    expect(refusal(value).code).toBe("ERR_VALUE");
     expect(refusal(value).cause).toBe(cause);
   });
 
@@ -320,16 +320,12 @@ describe("hostile bytes", () => {
   });
 
   test("100 levels pass, 101 do not", () => {
-    for (const [levels, good] of [
-      [100, true],
-      [101, false],
-    ] as const) {
-      // biome-ignore format: a table
-      const bytes = Buffer.from(`${"91".repeat(levels - 1)}90`, "hex");
-      expect(isValue(bytes)).toBe(good);
-      if (good) expect(decodeValue(bytes)).toEqual(nested(100));
-      else expect(() => decodeValue(bytes)).toThrow("levels");
-    }
+    const bytes = Buffer.from(`${"91".repeat(99)}90`, "hex");
+    expect(isValue(bytes)).toBe(true);
+    expect(decodeValue(bytes)).toEqual(nested(100));
+    const deeper = Buffer.from(`91${bytes.toString("hex")}`, "hex");
+    expect(isValue(deeper)).toBe(false);
+    expect(() => decodeValue(deeper)).toThrow("levels");
   });
 
   test("names that hash alike are told apart", () => {
