@@ -89,10 +89,7 @@ export class Driver {
         this.#receive(session, frame);
       },
       closed: (reason) => {
-        if (!this.#channels.delete(session)) return;
-        const event = this.#closedEvent(session, reason);
-        this.#replicator.disconnect(session);
-        this.#options.onEvent(event);
+        this.#replicator.disconnect(session, reason);
         this.wake();
       },
     });
@@ -225,11 +222,6 @@ export class Driver {
       return;
     }
     this.#options.onEvent(event);
-  }
-
-  #closedEvent(session: SessionId, reason: string): SessionEvent {
-    const nodeId = this.#replicator.nodeIdOf(session);
-    return { type: "end", session, code: "lost", detail: reason, ...(nodeId === undefined ? {} : { nodeId }) };
   }
 
   #scheduleTick(): void {

@@ -61,3 +61,5 @@ export const WATCH_QUEUE_MAX = 16_384;
 export const EXPIRE_ENTRIES_MAX = 1000;
 /** Bytes of the changes that wait for one watcher, previous values included. */
 export const WATCH_QUEUE_BYTES_MAX = 64 * 1024 * 1024;
+/** Calls that wait for peers (write concern, `reached`, `settled`) at one time; one more is refused. */
+export const WAITS_MAX = 10_000;

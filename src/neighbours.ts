@@ -122,7 +122,7 @@ export class Neighbours {
       this.#connections?.ended(event.session, event.nodeId, event.code);
       this.#reportEnd(event);
     }
-    if (event.nodeId === undefined) return;
+    if (event.nodeId === undefined || (event.type === "end" && !event.wasUp)) return;
     this.#options.hooks.emit("peer", { nodeId: event.nodeId, type: event.type === "end" ? "down" : event.type });
   }
 

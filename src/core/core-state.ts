@@ -88,7 +88,7 @@ export class CoreState {
   }
 
   /**
-   * Executes one op. Safe to repeat: a set is compared again, the others only ever raise.
+   * Executes one op. Safe to repeat in order: a set is compared again, acks replace, the others raise.
    * Our own sets raise our own coverage, since nobody else authors under our origin.
    */
   execute(op: StateOp): void {
@@ -100,7 +100,7 @@ export class CoreState {
         this.covered.raise(op.origin, op.seq);
         return;
       case "ack":
-        this.#ackedBy(op.peer).raise(op.origin, op.seq);
+        this.#ackedBy(op.peer).replace(op.origin, op.seq);
         return;
       case "lease":
         this.#lease = { seq: Math.max(this.#lease.seq, op.seq), stamp: Math.max(this.#lease.stamp, op.stamp) };

@@ -9,7 +9,7 @@ export type StateOp =
   | { readonly type: "set"; readonly entry: Entry }
   /** We cover every write of `origin` up to `seq` (invariant I2). Never lowers. */
   | { readonly type: "cover"; readonly origin: Origin; readonly seq: Seq }
-  /** The replica `peer` told us that it durably covers `origin` up to `seq`. Never lowers. */
+  /** The replica `peer` told us that it durably covers `origin` up to `seq`. May lower: it may have lost what it had. */
   | { readonly type: "ack"; readonly peer: NodeId; readonly origin: Origin; readonly seq: Seq }
   /** Sequence numbers below `seq` and stamps up to `stamp` may be issued from now on. Never lowers. */
   | { readonly type: "lease"; readonly seq: Seq; readonly stamp: Stamp }

@@ -40,6 +40,12 @@ export class VersionVector {
     return true;
   }
 
+  /** Sets one component, also to less than it was. */
+  replace(origin: Origin, seq: Seq): void {
+    if (seq > 0) this.#seqs.set(origin, seq);
+    else this.#seqs.delete(origin);
+  }
+
   clone(): VersionVector {
     return new VersionVector(this.#seqs);
   }

@@ -52,12 +52,13 @@ export interface Outgoing {
 export type SessionEvent =
   | { readonly type: "up"; readonly session: SessionId; readonly nodeId: string }
   | { readonly type: "live"; readonly session: SessionId; readonly nodeId: string }
-  /** The driver closes the channel. */
+  /** The driver closes the channel. `nodeId`: who the peer said it is; `wasUp`: its hello was accepted. */
   | {
       readonly type: "end";
       readonly session: SessionId;
       readonly code: string;
       readonly detail: string;
+      readonly wasUp: boolean;
       readonly nodeId?: string;
     }
   /** We author under a new epoch from now on; every session ends. The driver announces the replica again. */

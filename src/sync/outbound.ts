@@ -151,8 +151,16 @@ export class Outbound {
         this.#sendPages(entries.splice(0), null, 0, 0);
         bytes = 0;
       }
+      // All of a batch waits, or none of it: the peer is to see it whole.
+      const mayWait = this.#waiting.size + batch.entries.length <= this.#flow.relayWaits;
       for (const entry of batch.entries) {
-        if (!this.#isForPeer(entry, ready.lsn + 1, tick)) continue;
+        if (entry.origin === this.#peer || this.#acked.covers(entry.origin, entry.seq)) continue;
+        if (mayWait && this.#hasAuthor(entry)) {
+          const { key, origin, seq } = entry;
+          this.#waiting.add({ key, lsn: ready.lsn + 1, dueTick: tick + RELAY_WAIT_TICKS, origin, seq });
+          continue;
+        }
+        this.#waiting.supersede(entry.key);
         entries.push(entry);
         bytes += entryBytes(entry);
       }
@@ -167,14 +175,9 @@ export class Outbound {
     }
   }
 
-  /** Whether an entry has to be sent now; one that its author will probably deliver is put to wait. */
-  #isForPeer(entry: Entry, lsn: Lsn, tick: number): boolean {
-    if (entry.origin === this.#peer || this.#acked.covers(entry.origin, entry.seq)) return false;
-    if (entry.origin === this.#state.origin) return true;
-    if (!this.#authors.has(nodeIdOf(entry.origin)) || this.#waiting.size >= this.#flow.relayWaits) return true;
-    const { key, origin, seq } = entry;
-    this.#waiting.add({ key, lsn, dueTick: tick + RELAY_WAIT_TICKS, origin, seq });
-    return false;
+  /** Whether the peer will probably get an entry from its author. */
+  #hasAuthor({ origin }: Entry): boolean {
+    return origin !== this.#state.origin && this.#authors.has(nodeIdOf(origin));
   }
 
   /** Whether the wait is over; adds the version of the key that is to be sent instead, if any. */
@@ -234,7 +237,9 @@ export class Outbound {
     if (ready.coverage.length === 0) return;
     const newest = this.#cuts.at(-1);
     if (newest !== undefined && this.#cuts.length >= CUTS_MAX) {
-      this.#cuts[this.#cuts.length - 1] = { ...newest, lsn: durable.lsn, pairs: [...newest.pairs, ...ready.coverage] };
+      const joined = new VersionVector(newest.pairs);
+      for (const [origin, seq] of ready.coverage) joined.raise(origin, seq);
+      this.#cuts[this.#cuts.length - 1] = { ...newest, lsn: durable.lsn, pairs: [...joined] };
     } else {
       this.#cuts.push({ lsn: durable.lsn, pairs: ready.coverage, whole: false });
     }

@@ -18,6 +18,8 @@ import {
   type Lsn,
   type Millis,
   type NodeId,
+  type Origin,
+  type Seq,
   type Stamp,
 } from "../types.ts";
 import type { Outgoing, Ready, SessionEvent, SessionId } from "./committed.ts";
@@ -65,6 +67,8 @@ export class Replicator {
   /** Coverage that became durable and was not yet told, by session. */
   readonly #untold = new Map<SessionId, VersionVector>();
   #tick = 0;
+  /** The process that the last session of each peer took over from. */
+  readonly #replacedIncarnations = new Map<NodeId, string>();
   /** Taken by the driver and not yet durable. */
   #recordsInFlight = 0;
   #memberWrite: LocalWrite | undefined;
@@ -87,8 +91,21 @@ export class Replicator {
     return this.#durable;
   }
 
-  sessionOf(nodeId: NodeId): Session | undefined {
-    return this.#sessionByPeer.get(nodeId);
+  /** How many replicas hold a write durably, as far as we know: this one included. */
+  holders(origin: Origin, seq: Seq): number {
+    let count = this.#durable.coverage.covers(origin, seq) ? 1 : 0;
+    for (const nodeId of this.#knownPeers()) if (this.ackedBy(nodeId).covers(origin, seq)) count += 1;
+    return count;
+  }
+
+  /** What a peer covers durably, as it has told us last. */
+  ackedBy(nodeId: NodeId): VersionVector {
+    const session = this.#sessionByPeer.get(nodeId);
+    return session?.peer?.outbound.acked ?? this.#state.acked.get(nodeId) ?? new VersionVector();
+  }
+
+  #knownPeers(): Set<NodeId> {
+    return new Set([...this.#sessionByPeer.keys(), ...this.#state.acked.keys()]);
   }
 
   /** The time by which entries expire. Never goes back. */
@@ -108,7 +125,10 @@ export class Replicator {
     const ready = this.#writer.takeReady();
     if (ready === undefined) return undefined;
     this.#recordsInFlight += 1;
-    for (const session of this.#sessions.values()) session.framesInRecord = session.framesReceived;
+    // A record may not have had room for everything; then what came is not dealt with by this one.
+    if (!this.#writer.hasReady) {
+      for (const session of this.#sessions.values()) session.framesInRecord = session.framesReceived;
+    }
     return ready;
   }
 
@@ -200,18 +220,14 @@ export class Replicator {
   }
 
   /** The channel has closed. */
-  disconnect(id: SessionId): void {
+  disconnect(id: SessionId, reason: string): void {
     const session = this.#sessions.get(id);
-    if (session !== undefined) this.#forget(session);
+    if (session !== undefined) this.#finish(session, "lost", reason);
   }
 
   /** Says goodbye to everybody. */
   closeSessions(): void {
     for (const session of [...this.#sessions.values()]) this.#end(session, "closing", "the replica closes");
-  }
-
-  nodeIdOf(id: SessionId): NodeId | undefined {
-    return this.#sessions.get(id)?.peer?.nodeId;
   }
 
   /** A frame could not be decoded. */
@@ -281,6 +297,7 @@ export class Replicator {
   }
 
   #hello(session: Session, hello: Hello, now: Millis): void {
+    session.nodeId = hello.nodeId;
     const verdict = this.#welcome(session, hello);
     if (verdict.type === "rotate") return this.#rotate(verdict.detail, now);
     if (verdict.type === "refused") return this.#end(session, verdict.code, verdict.detail);
@@ -299,6 +316,7 @@ export class Replicator {
       clockOffsetMs: hello.wallClock - now,
     };
     this.#sessionByPeer.set(hello.nodeId, session);
+    this.#writer.recordAcks(hello.nodeId, outbound.acked);
     // Between our hello and now more may have become durable than it said.
     const untold = this.#durable.coverage.above(session.told);
     if (untold.length > 0) this.#untold.set(session.id, new VersionVector(untold));
@@ -311,18 +329,34 @@ export class Replicator {
   /** Judges a hello and, if a connection to the same peer exists, which of the two is kept. */
   #welcome(session: Session, hello: Hello): HelloVerdict {
     if (session.peer !== undefined) return { type: "refused", code: "bad-frame", detail: "a second hello" };
-    const { origin, nextSeq } = this.#state;
+    const { origin } = this.#state;
     const { clusterId, incarnation } = this.#options;
     const nodeId = nodeIdOf(origin);
-    const verdict = judge(hello, { nodeId, epoch: epochOf(origin), clusterId, incarnation, nextSeq });
+    const isLost = this.#writer.isLost.bind(this.#writer);
+    const verdict = judge(hello, { nodeId, epoch: epochOf(origin), clusterId, incarnation, isLost });
     const used = this.#sessionByPeer.get(hello.nodeId);
     if (verdict.type !== "welcome" || used?.peer === undefined) return verdict;
     const detail = "another connection to the same replica is used";
     const fresh = { dialed: session.dialed, incarnation: hello.incarnation };
     const inUse = { dialed: used.dialed, incarnation: used.peer.incarnation };
     if (!replaces(fresh, inUse, nodeId, hello.nodeId)) return { type: "refused", code: "duplicate", detail };
+    if (fresh.incarnation !== inUse.incarnation && this.#isTwin(hello.nodeId, hello.incarnation, inUse.incarnation)) {
+      const clash = `two live replicas are named "${hello.nodeId}": give one of them another nodeId`;
+      return { type: "refused", code: "identity-clash", detail: clash };
+    }
     this.#end(used, "duplicate", detail);
     return verdict;
+  }
+
+  /**
+   * Whether a process that was replaced by another one of its name has come back: a restart never does
+   * that, so both are alive.
+   */
+  #isTwin(nodeId: NodeId, incarnation: string, replaced: string): boolean {
+    if (this.#replacedIncarnations.get(nodeId) === incarnation) return true;
+    if (this.#replacedIncarnations.size >= PEERS_MAX) this.#replacedIncarnations.clear();
+    this.#replacedIncarnations.set(nodeId, replaced);
+    return false;
   }
 
   #peerMessage(session: Session, message: Exclude<Message, { type: "hello" | "bye" }>, now: Millis): void {
@@ -369,8 +403,7 @@ export class Replicator {
   }
 
   #apply(session: Session, peer: Peer, entries: readonly Entry[], complete: boolean, now: Millis): void {
-    const { origin: own, nextSeq } = this.#state;
-    if (entries.some(({ origin, seq }) => origin === own && seq >= nextSeq)) {
+    if (entries.some(({ origin, seq }) => this.#writer.isLost(origin, seq))) {
       return this.#rotate(`"${peer.nodeId}" has writes of ours that we have not made`, now);
     }
     const { inbound } = peer;
@@ -446,8 +479,9 @@ export class Replicator {
   }
 
   #finish(session: Session, code: string, detail: string): void {
-    const nodeId = session.peer?.nodeId;
-    this.#events.push({ type: "end", session: session.id, code, detail, ...(nodeId === undefined ? {} : { nodeId }) });
+    const wasUp = session.peer !== undefined;
+    const named = session.nodeId === undefined ? {} : { nodeId: session.nodeId };
+    this.#events.push({ type: "end", session: session.id, code, detail, wasUp, ...named });
     this.#forget(session);
   }
 

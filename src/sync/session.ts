@@ -24,6 +24,9 @@ export class Session {
   readonly openedTick: number;
   /** Why entries of the peer were refused or its frames not understood, and how often. */
   readonly rejects: Record<string, number> = {};
+  /** Who the peer says it is. */
+  nodeId: NodeId | undefined;
+  /** Set once its hello was accepted. */
   peer: Peer | undefined;
   /** The coverage that our hello carried, until the peer's hello has come. */
   told: VersionVector;

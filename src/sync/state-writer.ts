@@ -5,12 +5,12 @@
 import { refusal, type AdmissionLimits, type RefusalReason } from "../core/admission.ts";
 import type { CoreState } from "../core/core-state.ts";
 import type { StateOp } from "../core/ops.ts";
-import { NO_SLOT } from "../core/table.ts";
+import { NO_SLOT, type Slot } from "../core/table.ts";
 import { VersionVector, type VectorPairs } from "../core/version-vector.ts";
 import { HybridLogicalClock, stampAt } from "../hybrid-logical-clock.ts";
 import { assert } from "../invariant.ts";
 import { EXPIRE_ENTRIES_MAX, LEASE_MS, LEASE_SEQS, ORIGINS_MAX } from "../limits.ts";
-import type { Entry, Epoch, Lsn, Millis, NodeId, Stamp } from "../types.ts";
+import type { Entry, Epoch, Lsn, Millis, NodeId, Origin, Seq, Stamp } from "../types.ts";
 import type { Change, Ready, SessionId } from "./committed.ts";
 import { Pending } from "./pending.ts";
 
@@ -28,7 +28,7 @@ export interface StateWriterOptions {
   readonly limits: AdmissionLimits;
   /** Whether the key and the value of a peer's entry can be decoded. */
   readonly isReadable: (entry: Entry) => boolean;
-  /** The last process may have issued up to its lease what the log does not show. */
+  /** The last process did not close the log: it may have issued, up to its lease, what the log does not show. */
   readonly unclean: boolean;
 }
 
@@ -48,6 +48,7 @@ export class StateWriter {
   readonly #clock: HybridLogicalClock;
   readonly #pending: Pending;
   readonly #openedLsn: Lsn;
+  #skipped: { readonly origin: Origin; readonly from: Seq; readonly to: Seq } | undefined;
 
   constructor({ state, limits, isReadable, unclean }: StateWriterOptions) {
     this.#state = state;
@@ -133,47 +134,47 @@ export class StateWriter {
     const expiryNow = this.#clock.now(now);
     for (const entry of entries) {
       // Covered means dominated (I2): it is this rule, not the tombstone, that keeps the dead dead.
-      if (!this.#state.covered.covers(entry.origin, entry.seq)) {
+      // A loser is not looked at: what dominates it is here already.
+      if (!this.#state.covered.covers(entry.origin, entry.seq) && this.#state.isWinner(entry)) {
         const reason = this.#refusal(entry, now);
         if (reason !== undefined) {
           outcome.refused(entry, reason);
           continue;
         }
         this.#clock.observe(entry.stamp);
-        if (this.#state.isWinner(entry)) this.#set(entry, false, expiryNow, unit);
+        this.#set(entry, false, expiryNow, unit);
       }
       outcome.accepted(entry);
     }
+    const { covered } = this.#state;
     for (const [origin, seq] of claims()) {
-      if (!this.#state.covered.covers(origin, seq)) this.#execute({ type: "cover", origin, seq }, unit);
+      const hasRoom = covered.size < ORIGINS_MAX || covered.get(origin) > 0;
+      if (hasRoom && !covered.covers(origin, seq)) this.#execute({ type: "cover", origin, seq }, unit);
     }
     this.#takeLease(0, unit);
     this.#finish(unit, via);
   }
 
-  /** Keeps what a peer has acknowledged, for when it is away. */
+  /** Keeps what a peer covers, for when it is away. Replaces what was known: a peer may have lost what it had. */
   recordAcks(peer: NodeId, acked: VersionVector): void {
     const unit = new UnitBuilder();
     const known = this.#state.acked.get(peer) ?? new VersionVector();
     for (const [origin, seq] of acked.above(known)) this.#execute({ type: "ack", peer, origin, seq }, unit);
+    for (const [origin] of known.above(acked)) {
+      this.#execute({ type: "ack", peer, origin, seq: acked.get(origin) }, unit);
+    }
     this.#finish(unit, undefined);
   }
 
   /** Turns what has expired into tombstones, a bounded number at a time. */
   expire(now: Millis): void {
-    const { table, origin } = this.#state;
+    const { table } = this.#state;
     const unit = new UnitBuilder();
     for (const slot of table.expired(this.#clock.now(now), EXPIRE_ENTRIES_MAX)) {
-      const entry = this.#state.entryAt(slot);
-      this.#execute({ type: "expire", key: entry.key, origin: entry.origin, seq: entry.seq }, unit);
-      unit.changes.push({
-        kind: "expire",
-        entry: { ...entry, value: null },
-        existed: true,
-        previous: entry.value,
-        local: entry.origin === origin,
-        lsn: table.lsnAt(slot),
-      });
+      const change = this.#expiryOf(slot);
+      const { key, origin, seq } = change.entry;
+      this.#execute({ type: "expire", key, origin, seq }, unit);
+      unit.changes.push(change);
     }
     this.#finish(unit, undefined);
   }
@@ -199,6 +200,18 @@ export class StateWriter {
     if (entries.length > 0) this.#author(entries, now);
   }
 
+  /**
+   * Whether write `seq` of `origin`, which somebody has, must have been made by us although we do not
+   * know it: one that we have not made, or one that was left out because nobody could have it.
+   */
+  isLost(origin: Origin, seq: Seq): boolean {
+    if (origin !== this.#state.origin) return false;
+    const skipped = this.#skipped;
+    // The last number left out stands for all of them: it is what our own coverage says.
+    if (skipped?.origin === origin && seq >= skipped.from && seq < skipped.to) return true;
+    return seq >= this.#state.nextSeq;
+  }
+
   #author(entries: readonly Entry[], now: Millis): void {
     const unit = new UnitBuilder();
     const expiryNow = this.#clock.now(now);
@@ -218,13 +231,29 @@ export class StateWriter {
   #set(entry: Entry, local: boolean, expiryNow: Millis, unit: UnitBuilder): void {
     const { table } = this.#state;
     const slot = table.find(entry.key);
-    const expiresAt = slot === NO_SLOT ? 0 : table.expiresAt(slot);
-    const existed = slot !== NO_SLOT && !table.isTombstone(slot) && (expiresAt === 0 || expiresAt > expiryNow);
+    const hadValue = slot !== NO_SLOT && !table.isTombstone(slot);
+    const expiresAt = hadValue ? table.expiresAt(slot) : 0;
+    const existed = hadValue && (expiresAt === 0 || expiresAt > expiryNow);
+    // Its time was over, and now no tick will find it: whoever watches is to hear of it all the same.
+    if (hadValue && !existed) unit.changes.push(this.#expiryOf(slot));
     const previous = existed && this.keepPrevious ? (table.valueAt(slot)?.slice() ?? null) : null;
     this.#execute({ type: "set", entry }, unit);
     unit.entries.push(entry);
     const kind = entry.value === null ? "delete" : "put";
     unit.changes.push({ kind, entry, existed, previous, local, lsn: this.#state.lsn });
+  }
+
+  /** The change that readers saw when the time of an entry was over. */
+  #expiryOf(slot: Slot): Change {
+    const entry = this.#state.entryAt(slot);
+    return {
+      kind: "expire",
+      entry: { ...entry, value: null },
+      existed: true,
+      previous: entry.value,
+      local: entry.origin === this.#state.origin,
+      lsn: this.#state.table.lsnAt(slot),
+    };
   }
 
   /** Raises the lease in the record of the first write that needs it: nothing is issued beyond a durable one. */
@@ -237,11 +266,14 @@ export class StateWriter {
 
   /**
    * Leaves out the sequence numbers that the last process may have used for writes that did not become
-   * durable. Nobody saw those writes, so that to cover them claims nothing.
+   * durable. Nobody saw those writes, so that to cover them claims nothing; unless the disk was set
+   * back, which shows when a peer has one of them (`isLost`). Where durability was weaker than what
+   * peers had seen, the store has taken a new epoch, and there is no lease to skip.
    */
   #skipLease(): void {
     const { origin, lease, nextSeq } = this.#state;
     if (lease.seq <= nextSeq) return;
+    this.#skipped = { origin, from: nextSeq, to: lease.seq - 1 };
     const unit = new UnitBuilder();
     this.#execute({ type: "cover", origin, seq: lease.seq - 1 }, unit);
     this.#finish(unit, undefined);

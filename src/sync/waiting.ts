@@ -44,6 +44,11 @@ export class WaitingList {
     }
   }
 
+  /** A newer version of the key is being sent: nobody needs to wait for an older one. */
+  supersede(key: Uint8Array): void {
+    if (this.#writes.size > 0) this.#writes.delete(bytesToText(key));
+  }
+
   /** Drops what the peer covers, from the front: what is covered further back goes when its turn comes. */
   dropCovered(acked: VersionVector): void {
     for (const [name, write] of this.#writes) {

@@ -107,7 +107,7 @@ export class Mesh {
     for (const link of this.#links) {
       if (!link.open || !((link.from === from && link.to === to) || (link.from === to && link.to === from))) continue;
       link.open = false;
-      link.from.replicator.disconnect(link.fromSession);
+      link.from.replicator.disconnect(link.fromSession, "cut");
       this.#collect(link.from);
     }
     this.#links = this.#links.filter(({ open }) => open);
@@ -219,7 +219,7 @@ export class Mesh {
       link?.queue.push(outgoing);
     }
     for (const event of node.replicator.takeEvents()) {
-      if (event.type !== "end") continue;
+      if (event.type !== "end" || event.code === "lost") continue;
       const link = this.#links.find(({ fromSession }) => fromSession === event.session);
       if (link === undefined) continue;
       throw new Error(`${node.name} ended a session: ${event.code} ${event.detail}`);

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { CoreState } from "../../../src/core/core-state.ts";
 import { STAMP_MILLIS_MAX, stampAt } from "../../../src/hybrid-logical-clock.ts";
 import { FLOW_LIMITS } from "../../../src/sync/flow.ts";
 import { TICK_MS } from "../../../src/sync/replicator.ts";
@@ -364,4 +365,85 @@ test("entries expire at their time, as one change, on the hybrid clock", () => {
   const ready = one.replicator.takeReady();
   expect(ready?.changes).toMatchObject([{ kind: "expire", existed: true }]);
   expect(ready?.batches.flatMap(({ entries }) => [...entries])).toEqual([]);
+});
+
+test("a peer that has a write which an unclean start left out: the disk was set back, a new epoch is due", () => {
+  for (const [seq, rotates] of [
+    [2, true],
+    [500, true],
+    // The last number left out is what we cover ourselves from then on, and tell everybody.
+    [1000, false],
+  ] as const) {
+    const state = new CoreState(OWN);
+    state.execute({ type: "set", entry: entry("a", 1, { origin: OWN }) });
+    state.execute({ type: "lease", seq: 1001, stamp: stampAt(NOW) });
+    const one = new OneReplicator({ state, unclean: true });
+    expect(state.nextSeq).toBe(1001);
+    one.meet(1, hello({ vector: [[OWN, seq]] }));
+    expect(state.origin !== OWN).toBe(rotates);
+  }
+});
+
+test("a refused entry that we have beaten ourselves holds nothing back", () => {
+  const one = new OneReplicator();
+  one.meet(1);
+  one.receive(1, page([entry("k", 1, { value: new Uint8Array(1001) })], { mark: [[PEER, 1]] }));
+  one.now += 1000;
+  one.write("k", 9);
+  one.tick(1000 / TICK_MS);
+  expect([one.valueOf("k"), one.covered(PEER)]).toEqual([9, 1]);
+});
+
+test("a process that comes back after another of its name took over is a twin, and both are told", () => {
+  const one = new OneReplicator();
+  one.meet(1, hello({ incarnation: "1111111111111111" }));
+  one.meet(2, hello({ incarnation: "2222222222222222" }));
+  one.meet(3, hello({ incarnation: "1111111111111111" }));
+  expect(one.ends()).toEqual(["duplicate", "identity-clash"]);
+  expect(one.take(3, "bye")[0]?.detail).toContain("another nodeId");
+});
+
+test("hello replaces what we believed a peer to cover, also by less", () => {
+  const one = new OneReplicator();
+  one.write("a", 1);
+  one.commit();
+  one.meet(1, hello({ vector: [[OWN, 1]] }));
+  expect(one.replicator.holders(OWN, 1)).toBe(2);
+  one.replicator.disconnect(1, "cut");
+  expect(one.replicator.holders(OWN, 1)).toBe(2);
+  one.meet(2, hello({ vector: [], incarnation: "2222222222222222" }));
+  one.replicator.disconnect(2, "cut");
+  expect(one.replicator.holders(OWN, 1)).toBe(1);
+});
+
+test("a batch waits as a whole or is sent as a whole", () => {
+  const one = new OneReplicator({ flow: { ...FLOW_LIMITS, relayWaits: 2 } });
+  one.meet(1, hello({ links: ["third" as NodeId] }));
+  one.meet(
+    2,
+    hello({ nodeId: "third" as NodeId, epoch: "00000000000000cc" as Epoch, incarnation: "2222222222222222" }),
+  );
+  one.commit();
+  one.take(1, "page");
+  const batch = ["x", "y", "z"].map((key, n) => entry(key, n + 1, { origin: THIRD, stamp: stampAt(NOW) }));
+  one.receive(2, page(batch, { mark: [[THIRD, 3]] }));
+  one.commit();
+  expect(one.take(1, "page").flatMap(({ entries }) => entries.map(({ seq }) => seq))).toEqual([1, 2, 3]);
+});
+
+test("a hot key that waits is resolved by the next version that is sent", () => {
+  const one = new OneReplicator();
+  one.meet(1, hello({ links: ["third" as NodeId] }));
+  one.meet(
+    2,
+    hello({ nodeId: "third" as NodeId, epoch: "00000000000000cc" as Epoch, incarnation: "2222222222222222" }),
+  );
+  one.commit();
+  one.receive(2, page([entry("x", 1, { origin: THIRD })], { mark: [[THIRD, 1]] }));
+  one.commit();
+  one.take(1, "page");
+  one.now += 10;
+  one.write("x", 5);
+  one.commit();
+  expect(one.take(1, "page").at(-1)?.mark).toEqual(expect.arrayContaining([[THIRD, 1]]));
 });
