@@ -15,8 +15,9 @@
  *
  * Why not msgpackr: it renames the field `__proto__`, makes the same bytes of a Map and an object, and
  * U+FFFD of a lone surrogate, and takes class instances for plain objects. Each value would have to be
- * walked before and after it. One walk that does both is simpler and no slower: scripts/bench/codec.ts
- * runs them side by side.
+ * walked before and after it. One walk that does both is simpler: objects cost a third more to encode and a
+ * fifth more to decode than msgpackr takes without such walks, numbers and strings less to decode
+ * (scripts/bench/codec.ts runs them side by side).
  */
 import { FRAME_BYTES_MAX } from "../limits.ts";
 import { ByteWriter, DecodeError } from "./bytes.ts";
