@@ -69,7 +69,7 @@ export class Reader {
     const entry = this.#state.table.entryAt(slot);
     return {
       key,
-      value: valueOf(entry),
+      value: shownValue(entry),
       version: versionOf(entry),
       stamp: entry.stamp,
       nodeId: nodeIdOf(entry.origin),
@@ -78,7 +78,7 @@ export class Reader {
   }
 
   entries(options: ScanOptions): Iterable<[string, unknown]> {
-    return this.#scan(options, (entry) => [decodeKey(entry.key), valueOf(entry)]);
+    return this.#scan(options, (entry) => [decodeKey(entry.key), shownValue(entry)]);
   }
 
   keys(options: ScanOptions): Iterable<string> {
@@ -86,7 +86,7 @@ export class Reader {
   }
 
   values(options: ScanOptions): Iterable<unknown> {
-    return this.#scan(options, valueOf);
+    return this.#scan(options, shownValue);
   }
 
   /** Whether a reader sees the key, given as bytes. */
@@ -166,6 +166,6 @@ function* taken<T>(entries: IterableIterator<Entry>, limit: number, of: (entry: 
   }
 }
 
-function valueOf({ value }: Entry): unknown {
+function shownValue({ value }: Entry): unknown {
   return value === null ? undefined : decodeValue(value);
 }
