@@ -126,7 +126,6 @@ export class Replica {
       state,
       clusterId,
       incarnation: random.hex64(),
-      unclean: recovery?.created === false,
       limits: { ...limits, maxDriftMs },
       isReadable,
       nextEpoch: (epoch) => epochAbove(epoch, random.hex64()),
@@ -299,11 +298,11 @@ export class Replica {
    * @returns stops it
    * @throws ReplicaError ERR_OPTION, ERR_CLOSED
    */
-  on(event: "change", listener: (change: ChangeEvent) => void): () => void;
-  on(event: "peer", listener: (event: PeerEvent) => void): () => void;
-  on(event: "status", listener: (status: Status) => void): () => void;
-  on(event: "warning", listener: (message: string) => void): () => void;
-  on(event: "change" | "peer" | "status" | "warning", listener: (argument: never) => void): () => void {
+  on(event: "change", listener: (change: ChangeEvent) => unknown): () => void;
+  on(event: "peer", listener: (event: PeerEvent) => unknown): () => void;
+  on(event: "status", listener: (status: Status) => unknown): () => void;
+  on(event: "warning", listener: (message: string) => unknown): () => void;
+  on(event: "change" | "peer" | "status" | "warning", listener: (argument: never) => unknown): () => void {
     this.#assertOpen();
     const remove = this.#hooks.add(event, listener);
     if (event === "change") this.#replicator.keepPrevious = true;

@@ -1,5 +1,5 @@
 /** Watching: gap-free from the view on, exact about what a reader could see, bounded, prompt in ending. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import type { Replica, WatchEvent } from "../../src/index.ts";
 import { WATCH_QUEUE_MAX } from "../../src/limits.ts";
 import { GatedDisk } from "../models/gated-disk.ts";
@@ -255,21 +255,19 @@ describe("ending", () => {
     const replica = await open();
     await replica.put("a", 1);
     const controller = new AbortController();
-    let listeners = 0;
     const { signal } = controller;
-    const add = signal.addEventListener.bind(signal);
-    const remove = signal.removeEventListener.bind(signal);
-    signal.addEventListener = (...args: Parameters<typeof add>) => (listeners++, add(...args));
-    signal.removeEventListener = (...args: Parameters<typeof remove>) => (listeners--, remove(...args));
+    const added = vi.spyOn(signal, "addEventListener");
+    const removed = vi.spyOn(signal, "removeEventListener");
+    const listeners = (): number => added.mock.calls.length - removed.mock.calls.length;
     const started = replica.watch({ signal });
     const waiting = started.next();
     await started.return?.();
     expect(await waiting).toEqual({ done: true, value: undefined });
     const never = replica.watch({ signal, initial: true });
     await never.return?.();
-    expect(listeners).toBe(0);
+    expect(listeners()).toBe(0);
     for await (const event of replica.watch({ signal, initial: true })) if (event.type === "put") break;
-    expect(listeners).toBe(0);
+    expect(listeners()).toBe(0);
   });
 
   test("close lets what was published be read, then ends", async () => {
