@@ -31,8 +31,7 @@ export const PEERS_MAX = 1024;
 
 /** One record of the log, bytes: everything that one group commit takes. */
 export const RECORD_BYTES_MAX = 32 * 1024 * 1024;
-/** Sequence numbers and clock milliseconds that a lease takes ahead of use. */
-export const LEASE_SEQS = 65_536;
+/** Milliseconds of the clock that a lease takes ahead of use. */
 export const LEASE_MS = 1000;
 
 /**

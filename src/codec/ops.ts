@@ -79,7 +79,6 @@ function encodeOp(writer: ByteWriter, entries: EntriesWriter, op: Exclude<StateO
       return;
     case "lease":
       writer.u8(LEASE);
-      writer.varint(op.seq);
       writer.varint(op.stamp);
       return;
     case "expire":
@@ -105,10 +104,9 @@ function decodeOp(reader: ByteReader, entries: EntriesReader, kind: number): Sta
     case ACK:
       return { type: "ack", peer: readNodeId(reader), origin: entries.origin(), seq: reader.varint() };
     case LEASE: {
-      const seq = reader.varint();
       const stamp = reader.varint();
       if (stamp !== 0 && !isStamp(stamp)) throw new DecodeError("an impossible stamp");
-      return { type: "lease", seq, stamp };
+      return { type: "lease", stamp };
     }
     case EXPIRE: {
       const length = reader.varint();

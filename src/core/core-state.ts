@@ -19,12 +19,6 @@ import type { StateOp } from "./ops.ts";
 import { EntryTable, NO_SLOT, type Slot } from "./table.ts";
 import { VersionVector } from "./version-vector.ts";
 
-/** What a replica may issue: sequence numbers below `seq`, stamps up to `stamp`. */
-export interface Lease {
-  readonly seq: Seq;
-  readonly stamp: Stamp;
-}
-
 export class CoreState {
   readonly table = new EntryTable();
   /** Invariant I2: whatever this covers is dominated by what `table` holds, or was collected. */
@@ -33,7 +27,7 @@ export class CoreState {
   readonly acked = new Map<NodeId, VersionVector>();
   #origin: Origin;
   #lsn: Lsn = 0;
-  #lease: Lease = { seq: 1, stamp: 0 };
+  #lease: Stamp = 0;
   #highestStamp: Stamp = 0;
   #violations = 0;
 
@@ -51,7 +45,8 @@ export class CoreState {
     return this.#lsn;
   }
 
-  get lease(): Lease {
+  /** Stamps up to this one may be issued without another record. */
+  get lease(): Stamp {
     return this.#lease;
   }
 
@@ -103,14 +98,13 @@ export class CoreState {
         this.#ackedBy(op.peer).replace(op.origin, op.seq);
         return;
       case "lease":
-        this.#lease = { seq: Math.max(this.#lease.seq, op.seq), stamp: Math.max(this.#lease.stamp, op.stamp) };
+        this.#lease = Math.max(this.#lease, op.stamp);
         return;
       case "expire":
         this.#expire(op.key, op.origin, op.seq);
         return;
       case "rotate":
         this.#origin = makeOrigin(nodeIdOf(this.#origin), op.epoch);
-        this.#lease = { seq: 1, stamp: this.#lease.stamp };
         return;
       default:
         unreachable(op);

@@ -11,8 +11,8 @@ export type StateOp =
   | { readonly type: "cover"; readonly origin: Origin; readonly seq: Seq }
   /** The replica `peer` told us that it durably covers `origin` up to `seq`. May lower: it may have lost what it had. */
   | { readonly type: "ack"; readonly peer: NodeId; readonly origin: Origin; readonly seq: Seq }
-  /** Sequence numbers below `seq` and stamps up to `stamp` may be issued from now on. Never lowers. */
-  | { readonly type: "lease"; readonly seq: Seq; readonly stamp: Stamp }
+  /** Stamps up to `stamp` may be issued from now on, so that a restart with a clock set back stays above them. Never lowers. */
+  | { readonly type: "lease"; readonly stamp: Stamp }
   /** The value of this very version of the key has expired: it becomes a tombstone of the same order. */
   | { readonly type: "expire"; readonly key: Uint8Array; readonly origin: Origin; readonly seq: Seq }
   /** From now on we author under this epoch, from seq 1. What the old origin wrote stays valid. */

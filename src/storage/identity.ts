@@ -9,14 +9,17 @@ import { isNodeId, type NodeId } from "../types.ts";
 import type { Disk } from "./disk.ts";
 import { codeOf, IDENTITY_FILE, replaceFile, withFile } from "./files.ts";
 
-/** Why a new epoch is taken: nobody must author twice under one (protocol: identity). */
-export type RotationReason = "created" | "copied" | "damaged";
+/**
+ * Why a new epoch is taken: nobody must author twice under one (protocol: identity). "unclean": the log was
+ * not closed in good order, so peers may have writes of ours that it lost.
+ */
+export type RotationReason = "created" | "copied" | "damaged" | "unclean";
 
 export interface Identity {
   readonly nodeId: NodeId;
   readonly clusterId: string;
-  /** A new epoch is due, and why; null once it is in the log. */
-  readonly pending: RotationReason | null;
+  /** A new epoch is due, and why; null once it is in the log. An unclean log says so itself. */
+  readonly pending: Exclude<RotationReason, "unclean"> | null;
 }
 
 export type ReadIdentity =
@@ -50,7 +53,7 @@ export async function readIdentity(disk: Disk, directory: string): Promise<ReadI
   const { nodeId, clusterId, fingerprint, pending } = JSON.parse(body) as Record<string, unknown>;
   if (!isNodeId(nodeId) || typeof clusterId !== "string" || typeof fingerprint !== "string") return { type: "bad" };
   const isCopy = fingerprint !== "" && fingerprint !== (await disk.fingerprint(path));
-  const reason = REASONS.includes(pending) ? (pending as RotationReason) : null;
+  const reason = REASONS.includes(pending) ? (pending as Identity["pending"]) : null;
   return { type: "identity", identity: { nodeId, clusterId, pending: reason }, isCopy };
 }
 

@@ -63,6 +63,7 @@ export async function openDirectory(options: OpenOptions): Promise<Opened> {
   const isLogDamaged = end.tail === "damaged";
   const isHollow = identity.pending === null && end.cut.number === 1 && end.segment === undefined;
   const pending = isLogDamaged || isHollow ? "damaged" : identity.pending;
+  const why: RotationReason | null = pending ?? (end.closed ? null : "unclean");
   const corrupt = pending === "damaged" || found.badSnapshots.length > 0;
   if (strict && corrupt) throw new ReplicaError("ERR_CORRUPT", `${directory} is damaged: ${describeDamage(found)}`);
   const report = { created: pending === "created", truncatedBytes: truncatedBytesOf(end), corrupt };
@@ -73,17 +74,17 @@ export async function openDirectory(options: OpenOptions): Promise<Opened> {
   for (const name of listing.temporaries) await removeIfThere(disk, `${directory}/${name}`);
   // First of all, so that a crash from here on does not make it forgotten.
   if (pending !== known) await writeIdentity(disk, directory, random, { ...identity, pending });
-  const epoch = pending === null ? epochOf(state.origin) : (random.hex64() as Epoch);
+  const epoch = why === null ? epochOf(state.origin) : (random.hex64() as Epoch);
   const { segment, setAside } = await repair(disk, directory, random, identity, found, epoch);
   const wal = new Wal(disk, directory, segment, state.lsn, new ByteWriter());
   try {
-    if (pending !== null) {
+    if (why !== null) {
       const op = { type: "rotate", epoch } as const;
       state.execute(op);
       await wal.append([op], state.lsn);
       await wal.sync();
-      await writeIdentity(disk, directory, random, { ...identity, pending: null });
     }
+    if (pending !== null) await writeIdentity(disk, directory, random, { ...identity, pending: null });
   } catch (error) {
     await wal.abandon();
     throw error;
@@ -91,8 +92,8 @@ export async function openDirectory(options: OpenOptions): Promise<Opened> {
   const recovery = {
     ...report,
     entries: state.table.live,
-    rotated: pending !== null,
-    why: pending ?? undefined,
+    rotated: why !== null,
+    why: why ?? undefined,
     setAside,
   };
   return { identity: { ...identity, pending: null }, state, recovery, wal, logBytes: found.logBytes };

@@ -69,7 +69,7 @@ export function writeSnapshot(request: SnapshotRequest): Promise<number> {
 
 /** Everything but the entries, as ops that bring it back. */
 function bookkeepingOf(state: CoreState): StateOp[] {
-  const ops: StateOp[] = [{ type: "lease", ...state.lease }];
+  const ops: StateOp[] = [{ type: "lease", stamp: state.lease }];
   for (const [origin, seq] of state.covered) ops.push({ type: "cover", origin, seq });
   for (const [peer, vector] of state.acked) {
     for (const [origin, seq] of vector) ops.push({ type: "ack", peer, origin, seq });

@@ -1,6 +1,6 @@
 /** What a hello says about whether two replicas can talk. Decides, changes nothing. */
 import type { VectorPairs } from "../core/version-vector.ts";
-import type { Epoch, NodeId, Origin, Seq } from "../types.ts";
+import { makeOrigin, type Epoch, type NodeId, type Origin, type Seq } from "../types.ts";
 import { PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN, type ByeCode, type Hello } from "./messages.ts";
 
 /** Who we are. */
@@ -10,8 +10,8 @@ export interface Identity {
   readonly clusterId: string;
   /** Of this process. */
   readonly incarnation: string;
-  /** Whether we must have made a write that we do not know. */
-  readonly isLost: (origin: Origin, seq: Seq) => boolean;
+  /** The first sequence number that we have not used. */
+  readonly nextSeq: Seq;
 }
 
 export type HelloVerdict =
@@ -41,7 +41,7 @@ export function judge(hello: Hello, own: Identity): HelloVerdict {
     if (hello.epoch === own.epoch) return { type: "rotate", detail: "another live replica has the same origin" };
     return refused("identity-clash", `two replicas are named "${hello.nodeId}": give one of them another nodeId`);
   }
-  if (hello.vector.some(([origin, seq]) => own.isLost(origin, seq))) {
+  if (!isPlausible(hello.vector, makeOrigin(own.nodeId, own.epoch), own.nextSeq)) {
     // A disk that was rolled back: peers hold writes of ours that we do not remember.
     return { type: "rotate", detail: `"${hello.nodeId}" covers more of our writes than we have made` };
   }

@@ -329,11 +329,10 @@ export class Replicator {
   /** Judges a hello and, if a connection to the same peer exists, which of the two is kept. */
   #welcome(session: Session, hello: Hello): HelloVerdict {
     if (session.peer !== undefined) return { type: "refused", code: "bad-frame", detail: "a second hello" };
-    const { origin } = this.#state;
+    const { origin, nextSeq } = this.#state;
     const { clusterId, incarnation } = this.#options;
     const nodeId = nodeIdOf(origin);
-    const isLost = this.#writer.isLost.bind(this.#writer);
-    const verdict = judge(hello, { nodeId, epoch: epochOf(origin), clusterId, incarnation, isLost });
+    const verdict = judge(hello, { nodeId, epoch: epochOf(origin), clusterId, incarnation, nextSeq });
     const used = this.#sessionByPeer.get(hello.nodeId);
     if (verdict.type !== "welcome" || used?.peer === undefined) return verdict;
     const detail = "another connection to the same replica is used";
@@ -403,7 +402,8 @@ export class Replicator {
   }
 
   #apply(session: Session, peer: Peer, entries: readonly Entry[], complete: boolean, now: Millis): void {
-    if (entries.some(({ origin, seq }) => this.#writer.isLost(origin, seq))) {
+    const { origin: own, nextSeq } = this.#state;
+    if (entries.some(({ origin, seq }) => origin === own && seq >= nextSeq)) {
       return this.#rotate(`"${peer.nodeId}" has writes of ours that we have not made`, now);
     }
     const { inbound } = peer;

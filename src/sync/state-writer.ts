@@ -9,8 +9,8 @@ import { NO_SLOT, type Slot } from "../core/table.ts";
 import { VersionVector, type VectorPairs } from "../core/version-vector.ts";
 import { HybridLogicalClock, stampAt } from "../hybrid-logical-clock.ts";
 import { assert } from "../invariant.ts";
-import { EXPIRE_ENTRIES_MAX, LEASE_MS, LEASE_SEQS, ORIGINS_MAX } from "../limits.ts";
-import type { Entry, Epoch, Lsn, Millis, NodeId, Origin, Seq, Stamp } from "../types.ts";
+import { EXPIRE_ENTRIES_MAX, LEASE_MS, ORIGINS_MAX } from "../limits.ts";
+import type { Entry, Epoch, Lsn, Millis, NodeId, Stamp } from "../types.ts";
 import type { Change, Ready, SessionId } from "./committed.ts";
 import { Pending } from "./pending.ts";
 
@@ -28,8 +28,6 @@ export interface StateWriterOptions {
   readonly limits: AdmissionLimits;
   /** Whether the key and the value of a peer's entry can be decoded. */
   readonly isReadable: (entry: Entry) => boolean;
-  /** The last process did not close the log: it may have issued, up to its lease, what the log does not show. */
-  readonly unclean: boolean;
 }
 
 /** What becomes of the entries of a transfer that are not simply applied. */
@@ -48,16 +46,14 @@ export class StateWriter {
   readonly #clock: HybridLogicalClock;
   readonly #pending: Pending;
   readonly #openedLsn: Lsn;
-  #skipped: { readonly origin: Origin; readonly from: Seq; readonly to: Seq } | undefined;
 
-  constructor({ state, limits, isReadable, unclean }: StateWriterOptions) {
+  constructor({ state, limits, isReadable }: StateWriterOptions) {
     this.#state = state;
     this.#limits = limits;
     this.#isReadable = isReadable;
-    this.#clock = new HybridLogicalClock(Math.max(state.lease.stamp, state.highestStamp));
+    this.#clock = new HybridLogicalClock(Math.max(state.lease, state.highestStamp));
     this.#pending = new Pending(state);
     this.#openedLsn = state.lsn;
-    if (unclean) this.#skipLease();
   }
 
   get hasReady(): boolean {
@@ -151,7 +147,7 @@ export class StateWriter {
       const hasRoom = covered.size < ORIGINS_MAX || covered.get(origin) > 0;
       if (hasRoom && !covered.covers(origin, seq)) this.#execute({ type: "cover", origin, seq }, unit);
     }
-    this.#takeLease(0, unit);
+    this.#takeLease(unit);
     this.#finish(unit, via);
   }
 
@@ -200,22 +196,10 @@ export class StateWriter {
     if (entries.length > 0) this.#author(entries, now);
   }
 
-  /**
-   * Whether write `seq` of `origin`, which somebody has, must have been made by us although we do not
-   * know it: one that we have not made, or one that was left out because nobody could have it.
-   */
-  isLost(origin: Origin, seq: Seq): boolean {
-    if (origin !== this.#state.origin) return false;
-    const skipped = this.#skipped;
-    // The last number left out stands for all of them: it is what our own coverage says.
-    if (skipped?.origin === origin && seq >= skipped.from && seq < skipped.to) return true;
-    return seq >= this.#state.nextSeq;
-  }
-
   #author(entries: readonly Entry[], now: Millis): void {
     const unit = new UnitBuilder();
     const expiryNow = this.#clock.now(now);
-    this.#takeLease(entries.length, unit);
+    this.#takeLease(unit);
     for (const entry of entries) this.#set(entry, true, expiryNow, unit);
     this.#finish(unit, undefined);
   }
@@ -256,27 +240,10 @@ export class StateWriter {
     };
   }
 
-  /** Raises the lease in the record of the first write that needs it: nothing is issued beyond a durable one. */
-  #takeLease(writes: number, unit: UnitBuilder): void {
-    const { lease, nextSeq } = this.#state;
-    if (nextSeq + writes <= lease.seq && this.#clock.last <= lease.stamp) return;
-    const stamp = Math.max(lease.stamp, this.#clock.last + stampAt(LEASE_MS));
-    this.#execute({ type: "lease", seq: nextSeq + writes + LEASE_SEQS, stamp }, unit);
-  }
-
-  /**
-   * Leaves out the sequence numbers that the last process may have used for writes that did not become
-   * durable. Nobody saw those writes, so that to cover them claims nothing; unless the disk was set
-   * back, which shows when a peer has one of them (`isLost`). Where durability was weaker than what
-   * peers had seen, the store has taken a new epoch, and there is no lease to skip.
-   */
-  #skipLease(): void {
-    const { origin, lease, nextSeq } = this.#state;
-    if (lease.seq <= nextSeq) return;
-    this.#skipped = { origin, from: nextSeq, to: lease.seq - 1 };
-    const unit = new UnitBuilder();
-    this.#execute({ type: "cover", origin, seq: lease.seq - 1 }, unit);
-    this.#finish(unit, undefined);
+  /** Raises the lease in the record of the first write that needs it: no stamp is issued beyond a durable one. */
+  #takeLease(unit: UnitBuilder): void {
+    if (this.#clock.last <= this.#state.lease) return;
+    this.#execute({ type: "lease", stamp: this.#clock.last + stampAt(LEASE_MS) }, unit);
   }
 
   #execute(op: StateOp, unit: UnitBuilder): void {

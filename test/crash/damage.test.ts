@@ -22,7 +22,7 @@ beforeAll(async () => {
   killed = new MemoryDisk();
   const opened = await open(killed, { segmentBytes: 470 });
   prefixes.set(undefined, {});
-  await commit(opened, [{ type: "lease", seq: 500, stamp: 9_000 }]);
+  await commit(opened, [{ type: "lease", stamp: 9_000 }]);
   for (let n = 1; n <= LAST; n++) {
     const ops: StateOp[] = [
       put(opened.state, 3 * n, "marker", String(n)),
@@ -155,7 +155,7 @@ describe("a log that was not closed", () => {
     const disk = killed.clone(true);
     disk.put(pathOf("0000000004.log"), Buffer.concat([killed.bytesOf(pathOf("0000000004.log")), rubbish]));
     const opened = await open(disk);
-    expect(opened.recovery).toMatchObject({ truncatedBytes: rubbish.length, corrupt: false, rotated: false });
+    expect(opened.recovery).toMatchObject({ truncatedBytes: rubbish.length, corrupt: false, why: "unclean" });
     expect(valuesOf(opened.state).marker).toBe(String(LAST));
   });
 

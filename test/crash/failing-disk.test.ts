@@ -183,7 +183,7 @@ test("mode os does not sync appends, save those that issue identifiers", async (
   const before = disk.calls.length;
   await commit({ store, state } as never, [put(state, 1, "a", "1")]);
   expect(disk.calls.slice(before)).toEqual(["write data/0000000001.log"]);
-  await commit({ store, state } as never, [{ type: "lease", seq: 9, stamp: 9 }]);
+  await commit({ store, state } as never, [{ type: "lease", stamp: 9 }]);
   expect(disk.calls.slice(before + 1)).toEqual(["write data/0000000001.log", "sync data/0000000001.log"]);
   await store.close();
 });

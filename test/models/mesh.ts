@@ -43,7 +43,6 @@ export class Node {
       state: this.state,
       clusterId: "test",
       incarnation: index.toString(16).padStart(16, "f"),
-      unclean: false,
       limits: { maxKeyBytes: 100, maxValueBytes: 100, maxKeys: 1e6, maxBytes: 1e9, maxDriftMs: 60_000 },
       isReadable: () => true,
       ...(flow === undefined ? {} : { flow }),

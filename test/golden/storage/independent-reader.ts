@@ -74,7 +74,7 @@ function readOps(payload: Buffer): unknown[] {
       const origin = reader.origin();
       ops.push({ cover: cursor.varint(), origin });
     } else if (kind === 3) ops.push({ ack: cursor.text(), origin: reader.origin(), seq: cursor.varint() });
-    else if (kind === 4) ops.push({ lease: cursor.varint(), stamp: cursor.varint() });
+    else if (kind === 4) ops.push({ lease: cursor.varint() });
     else if (kind === 5) ops.push({ expire: cursor.text(), origin: reader.origin(), seq: cursor.varint() });
     else if (kind === 6) ops.push({ rotate: cursor.take(8).toString("hex") });
     else must(false, "kind of an op");

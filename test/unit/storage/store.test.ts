@@ -24,7 +24,7 @@ describe.each(disks)("a store %s", (_name, make) => {
     const { disk, directory } = make();
     const first = await open(disk, { directory });
     expect(first.recovery).toMatchObject({ created: true, rotated: true, why: "created", corrupt: false });
-    await commit(first, [{ type: "lease", seq: 100, stamp: 5000 }]);
+    await commit(first, [{ type: "lease", stamp: 5000 }]);
     await commit(first, [put(first.state, 1, "a", "1"), put(first.state, 2, "b", "2")]);
     await commit(first, [put(first.state, 3, "a", null)]);
     const peer = "p".repeat(64) as never;

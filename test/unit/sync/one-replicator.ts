@@ -52,7 +52,6 @@ export class OneReplicator {
       state: this.state,
       clusterId: "test",
       incarnation: "9999999999999999",
-      unclean: false,
       limits: { maxKeyBytes: 20, maxValueBytes: 1000, maxKeys: 1000, maxBytes: 1e6, maxDriftMs: 60_000 },
       isReadable: () => true,
       nextEpoch: () => "00000000000000ff" as Epoch,
