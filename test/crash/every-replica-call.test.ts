@@ -9,7 +9,7 @@ import { FaultyDisk } from "../models/faulty-disk.ts";
 import { countingRandom, DIRECTORY, ManualTimers } from "../models/store-harness.ts";
 import { isFullSweep, SWEPT_SURVIVALS, SweepCount } from "../models/sweep.ts";
 
-const WRITES = isFullSweep ? 60 : 12;
+const WRITES = isFullSweep ? 40 : 12;
 const START_MS = 1_700_000_000_000;
 const STEP_MS = 10;
 /** Over within the script. */
