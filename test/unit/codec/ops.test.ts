@@ -135,7 +135,7 @@ describe("ops", () => {
     expect(decodeOps(new Uint8Array(0))).toEqual([]);
   });
 
-  test.each(["00", "07", "ff", "01", "0100 02", "02 01", "02 00 0161 0000000000000001", "06 00", "05 00", "04 01"])(
+  test.each(["00", "07", "ff", "01", "0100 02", "02 01", "02 00 0161 0000000000000001", "06 00", "05 00", "04 81"])(
     "%s is refused",
     (text) => {
       expect(() => decodeOps(Buffer.from(text.replaceAll(" ", ""), "hex"))).toThrow(DecodeError);
