@@ -99,7 +99,7 @@ export class Ledger {
     let lost = 0;
     for (const [key, position] of latest) {
       if (position < 0) problems.push(`${key} holds what was never sent: ${found.get(key)?.slice(0, 40) ?? "nothing"}`);
-      if (position >= (acknowledged.get(key) ?? 0)) continue;
+      if (position >= (acknowledged.get(key) ?? -1)) continue;
       lost += 1;
       problems.push(`${key} is older than the acknowledged write ${this.#numberOf(acknowledged.get(key) ?? 0)}`);
     }
