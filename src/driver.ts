@@ -30,8 +30,8 @@ export interface DriverOptions {
   readonly onEvent: (event: SessionEvent) => void;
   /** The log has failed: nothing more becomes durable, the replica serves reads only. Called once. */
   readonly onFailure: (error: ReplicaError) => void;
-  /** Whether nobody would notice that a write is not published at once: then writes of one turn need no gathering. */
-  readonly isQuiet: () => boolean;
+  /** Whether anybody looks at changes now. If not, and with no peer, writes of one turn need not be gathered. */
+  readonly isWatched: () => boolean;
 }
 
 interface Wait {
@@ -102,7 +102,8 @@ export class Driver {
     this.#send();
     for (const event of this.#replicator.takeEvents()) this.#handle(event);
     if (this.#committing || !this.#replicator.hasReady || this.#failure !== undefined) return;
-    if (this.#options.log === undefined && this.#channels.size === 0 && this.#options.isQuiet()) this.#commitAtOnce();
+    if (this.#options.log === undefined && this.#channels.size === 0 && !this.#options.isWatched())
+      this.#commitAtOnce();
     else void this.#commit();
   }
 

@@ -122,12 +122,14 @@ export class Replica {
     this.#state = state;
     this.#store = store;
     this.#recovery = recovery;
+    const isWatched = (): boolean => !this.#watchers.isEmpty || this.#hooks.has("change");
     this.#replicator = new Replicator({
       state,
       clusterId,
       incarnation: random.hex64(),
       limits: { ...limits, maxDriftMs },
       isReadable,
+      isWatched,
       nextEpoch: (epoch) => epochAbove(epoch, random.hex64()),
     });
     const now = (): number => this.#replicator.now(clock.now());
@@ -153,7 +155,7 @@ export class Replica {
       publish: (changes) => this.#publish(changes),
       onEvent: (event) => this.#onSession(event),
       onFailure: (error) => this.#onFailure(error),
-      isQuiet: () => this.#watchers.isEmpty && !this.#hooks.has("change"),
+      isWatched,
     });
     const { transport } = options;
     const shared = { state, replicator: this.#replicator, driver: this.#driver, hooks: this.#hooks };
@@ -286,7 +288,6 @@ export class Replica {
     checkFlag("initial", initial);
     checkSignal(signal);
     const range = this.#watchedRange(options);
-    this.#replicator.keepPrevious = true;
     return this.#watchers.watch(range, initial, signal);
   }
 
@@ -304,9 +305,7 @@ export class Replica {
   on(event: "warning", listener: (message: string) => unknown): () => void;
   on(event: "change" | "peer" | "status" | "warning", listener: (argument: never) => unknown): () => void {
     this.#assertOpen();
-    const remove = this.#hooks.add(event, listener);
-    if (event === "change") this.#replicator.keepPrevious = true;
-    return remove;
+    return this.#hooks.add(event, listener);
   }
 
   // ---- looking -------------------------------------------------------------------------------

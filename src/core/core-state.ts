@@ -5,11 +5,11 @@
  */
 import { assert, unreachable } from "../invariant.ts";
 import {
-  makeOrigin,
-  nodeIdOf,
   type Entry,
   type Lsn,
+  makeOrigin,
   type NodeId,
+  nodeIdOf,
   type Origin,
   type Seq,
   type Stamp,
@@ -147,8 +147,13 @@ export class CoreState {
 
   #set(entry: Entry): void {
     this.#lsn += 1;
-    if (entry.stamp > this.#highestStamp) this.#highestStamp = entry.stamp;
     if (entry.origin === this.#origin) this.covered.raise(entry.origin, entry.seq);
+    if (entry.stamp > this.#highestStamp) {
+      // Above everything that is held: no need to look at what it replaces.
+      this.#highestStamp = entry.stamp;
+      this.table.set(entry, this.#lsn);
+      return;
+    }
     const slot = this.table.find(entry.key);
     if (slot !== NO_SLOT && entry.stamp <= this.table.stampAt(slot)) {
       const held = this.table.entryAt(slot);

@@ -3,7 +3,7 @@ import type { CoreState } from "../core/core-state.ts";
 import type { StateOp } from "../core/ops.ts";
 import { VersionVector } from "../core/version-vector.ts";
 import { READY_BYTES_MAX } from "../limits.ts";
-import type { Lsn } from "../types.ts";
+import type { Lsn, Origin, Seq } from "../types.ts";
 import type { AppliedBatch, Change, Ready } from "./committed.ts";
 
 /** What one step of the replicator did: enters one record whole. */
@@ -13,9 +13,15 @@ export interface Unit {
   readonly changes?: readonly Change[];
 }
 
+interface PendingUnit {
+  readonly unit: Unit;
+  readonly bytes: number;
+  readonly end: Lsn;
+}
+
 export class Pending {
   readonly #state: CoreState;
-  readonly #units: { unit: Unit; bytes: number; end: Lsn }[] = [];
+  #units: PendingUnit[] = [];
   #taken: Lsn;
 
   constructor(state: CoreState) {
@@ -39,30 +45,53 @@ export class Pending {
   /** The next record: as many units as fit, at least one; `undefined` when there is none. */
   take(): Ready | undefined {
     if (this.#units.length === 0) return undefined;
-    let bytes = 0;
-    const full = this.#units.findIndex((unit, index) => {
-      bytes += unit.bytes;
-      return index > 0 && bytes > READY_BYTES_MAX;
-    });
-    const units = this.#units.splice(0, full < 0 ? this.#units.length : full);
-    const ops: StateOp[] = [];
-    const batches: AppliedBatch[] = [];
-    const changes: Change[] = [];
-    const coverage = new VersionVector();
-    for (const { unit } of units) {
-      for (const op of unit.ops) {
-        ops.push(op);
-        if (op.type === "cover") coverage.raise(op.origin, op.seq);
-      }
-      for (const change of unit.changes ?? []) changes.push(change);
-      if (unit.batch === undefined) continue;
-      batches.push(unit.batch);
-      // Our own writes cover themselves; those of others do only by a claim.
-      if (unit.batch.via === undefined) for (const { origin, seq } of unit.batch.entries) coverage.raise(origin, seq);
-    }
+    const units = this.#takeUnits();
     const lsn = this.#taken;
     const end = units.at(-1)?.end ?? lsn;
     this.#taken = end;
-    return { ops, lsn, end, batches, changes, coverage: [...coverage] };
+    return joined(units, lsn, end);
   }
+
+  /** The units of the next record, at least one. */
+  #takeUnits(): PendingUnit[] {
+    let bytes = 0;
+    let count = 0;
+    for (const unit of this.#units) {
+      bytes += unit.bytes;
+      if (count > 0 && bytes > READY_BYTES_MAX) return this.#units.splice(0, count);
+      count += 1;
+    }
+    const all = this.#units;
+    this.#units = [];
+    return all;
+  }
+}
+
+/** One record of all units. Most often there is one, whose parts are taken as they are. */
+function joined(units: readonly PendingUnit[], lsn: Lsn, end: Lsn): Ready {
+  const only = units.length === 1 ? units[0]?.unit : undefined;
+  if (only !== undefined) {
+    const { ops, batch, changes = [] } = only;
+    return { ops, lsn, end, batches: batch === undefined ? [] : [batch], changes, coverage: coverageOf(only) };
+  }
+  const ops: StateOp[] = [];
+  const batches: AppliedBatch[] = [];
+  const changes: Change[] = [];
+  const coverage = new VersionVector();
+  for (const { unit } of units) {
+    for (const op of unit.ops) ops.push(op);
+    for (const change of unit.changes ?? []) changes.push(change);
+    if (unit.batch !== undefined) batches.push(unit.batch);
+    for (const [origin, seq] of coverageOf(unit)) coverage.raise(origin, seq);
+  }
+  return { ops, lsn, end, batches, changes, coverage: [...coverage] };
+}
+
+/** What a unit covers: our own writes themselves, the last one all before it; those of others only by a claim. */
+function coverageOf({ ops, batch }: Unit): [Origin, Seq][] {
+  const pairs: [Origin, Seq][] = [];
+  for (const op of ops) if (op.type === "cover") pairs.push([op.origin, op.seq]);
+  const last = batch === undefined || batch.via !== undefined ? undefined : batch.entries.at(-1);
+  if (last !== undefined) pairs.push([last.origin, last.seq]);
+  return pairs;
 }

@@ -161,11 +161,6 @@ export class Replicator {
     return this.#writer.write(writes, now);
   }
 
-  /** Whether changes carry the value that they replaced: only when somebody looks at it. */
-  set keepPrevious(keep: boolean) {
-    this.#writer.keepPrevious = keep;
-  }
-
   /**
    * Announces where this replica can be dialed, in hello and in its member record, which it writes
    * when it differs from the present one, also when somebody else has overwritten it.

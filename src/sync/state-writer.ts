@@ -2,14 +2,14 @@
  * Everything that changes the state: local batches, what peers bring, coverage, expiry, leases, a new
  * epoch. Each step executes its ops at once and hands them over as one unit of the next record.
  */
-import { refusal, type AdmissionLimits, type RefusalReason } from "../core/admission.ts";
+import { type AdmissionLimits, type RefusalReason, refusal } from "../core/admission.ts";
 import type { CoreState } from "../core/core-state.ts";
 import type { StateOp } from "../core/ops.ts";
 import { NO_SLOT, type Slot } from "../core/table.ts";
-import { VersionVector, type VectorPairs } from "../core/version-vector.ts";
+import { type VectorPairs, VersionVector } from "../core/version-vector.ts";
 import { HybridLogicalClock, stampAt } from "../hybrid-logical-clock.ts";
 import { assert } from "../invariant.ts";
-import { EXPIRE_ENTRIES_MAX, LEASE_MS, ORIGINS_MAX } from "../limits.ts";
+import { EXPIRE_ENTRIES_MAX, isReserved, LEASE_MS, ORIGINS_MAX } from "../limits.ts";
 import type { Entry, Epoch, Lsn, Millis, NodeId, Stamp } from "../types.ts";
 import type { Change, Ready, SessionId } from "./committed.ts";
 import { Pending } from "./pending.ts";
@@ -28,6 +28,8 @@ export interface StateWriterOptions {
   readonly limits: AdmissionLimits;
   /** Whether the key and the value of a peer's entry can be decoded. */
   readonly isReadable: (entry: Entry) => boolean;
+  /** Whether anybody looks at changes now; if not, only those of reserved keys are kept. Default: always. */
+  readonly isWatched?: () => boolean;
 }
 
 /** What becomes of the entries of a transfer that are not simply applied. */
@@ -38,19 +40,19 @@ export interface TransferOutcome {
 }
 
 export class StateWriter {
-  /** Whether changes carry the value that they replaced; costs a copy per write. */
-  keepPrevious = false;
   readonly #state: CoreState;
   readonly #limits: AdmissionLimits;
   readonly #isReadable: (entry: Entry) => boolean;
+  readonly #isWatched: () => boolean;
   readonly #clock: HybridLogicalClock;
   readonly #pending: Pending;
   readonly #openedLsn: Lsn;
 
-  constructor({ state, limits, isReadable }: StateWriterOptions) {
+  constructor({ state, limits, isReadable, isWatched = () => true }: StateWriterOptions) {
     this.#state = state;
     this.#limits = limits;
     this.#isReadable = isReadable;
+    this.#isWatched = isWatched;
     this.#clock = new HybridLogicalClock(Math.max(state.lease, state.highestStamp));
     this.#pending = new Pending(state);
     this.#openedLsn = state.lsn;
@@ -79,8 +81,10 @@ export class StateWriter {
     const { table, origin } = this.#state;
     let keys = table.size;
     let bytes = table.bytes;
+    // Far from the limit it does not matter which keys are new.
+    const isRoomy = keys + writes.length <= this.#limits.maxKeys;
     for (const { key, value, expiresAt } of writes) {
-      const isPresent = table.find(key) !== NO_SLOT;
+      const isPresent = isRoomy || table.find(key) !== NO_SLOT;
       const entry: Entry = { key, value, stamp: stampAt(now), origin, seq: 1, expiresAt };
       const reason = refusal(entry, this.#limits, { keys, bytes, present: isPresent }, now);
       if (reason !== undefined) return reason;
@@ -213,6 +217,11 @@ export class StateWriter {
   }
 
   #set(entry: Entry, local: boolean, expiryNow: Millis, unit: UnitBuilder): void {
+    unit.entries.push(entry);
+    if (!this.#isWatched() && !isReserved(entry.key)) {
+      this.#execute({ type: "set", entry }, unit);
+      return;
+    }
     const { table } = this.#state;
     const slot = table.find(entry.key);
     const hadValue = slot !== NO_SLOT && !table.isTombstone(slot);
@@ -220,9 +229,8 @@ export class StateWriter {
     const existed = hadValue && (expiresAt === 0 || expiresAt > expiryNow);
     // Its time was over, and now no tick will find it: whoever watches is to hear of it all the same.
     if (hadValue && !existed) unit.changes.push(this.#expiryOf(slot));
-    const previous = existed && this.keepPrevious ? (table.valueAt(slot)?.slice() ?? null) : null;
+    const previous = existed ? (table.valueAt(slot)?.slice() ?? null) : null;
     this.#execute({ type: "set", entry }, unit);
-    unit.entries.push(entry);
     const kind = entry.value === null ? "delete" : "put";
     unit.changes.push({ kind, entry, existed, previous, local, lsn: this.#state.lsn });
   }

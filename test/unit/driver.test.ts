@@ -27,7 +27,7 @@ class Stage {
   readonly events: SessionEvent[] = [];
   readonly driver: Driver;
   readonly replicator: Replicator;
-  isQuiet = true;
+  isWatched = false;
   receiver: ChannelReceiver | undefined;
   #frames = 0;
 
@@ -36,7 +36,6 @@ class Stage {
       state: this.state,
       clusterId: "test",
       incarnation: "1".repeat(16),
-      unclean: false,
       limits: { maxKeyBytes: 100, maxValueBytes: 100, maxKeys: 1e6, maxBytes: 1e9, maxDriftMs: 60_000 },
       isReadable: () => true,
       nextEpoch: (epoch) => epoch,
@@ -61,7 +60,7 @@ class Stage {
         this.trace.push(`event ${event.type}, ${[...this.replicator.sessions].length} sessions`);
       },
       onFailure: (error) => this.trace.push(`failed ${error.code}`),
-      isQuiet: () => this.isQuiet,
+      isWatched: () => this.isWatched,
     });
   }
 
@@ -71,7 +70,7 @@ class Stage {
     const done = this.driver.durable(this.state.lsn, key);
     done.then(
       (value) => this.trace.push(`resolve ${value}`),
-      (error: ReplicaError) => this.trace.push(`reject ${error.code}`),
+      (error: unknown) => this.trace.push(`reject ${(error as ReplicaError).code}`),
     );
     return done;
   }
@@ -247,13 +246,13 @@ describe("in memory", () => {
 
   test("with a watcher or a peer, writes of one turn are gathered", async () => {
     const stage = new Stage({ memory: true });
-    stage.isQuiet = false;
+    stage.isWatched = true;
     void stage.write("a");
     void stage.write("b");
     expect(stage.trace).toEqual([]);
     await turn();
     expect(stage.trace).toEqual(["publish a", "publish b", "resolve a", "resolve b"]);
-    stage.isQuiet = true;
+    stage.isWatched = false;
     stage.connect();
     await turn();
     stage.trace.length = 0;
