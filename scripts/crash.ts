@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseFlags, parseNumber, print, runCommand, UsageError } from "../demo/filesync/tools.ts";
 import { runCheckpoints } from "./crash/checkpoints.ts";
-import { type Mode, MODES, runKills } from "./crash/kills.ts";
-import { type Plant, PLANTS } from "./crash/reports.ts";
+import { MODES, type Mode, runKills } from "./crash/kills.ts";
+import { PLANTS, type Plant } from "./crash/reports.ts";
 
 const HELP = `
 Crashes the store on purpose. One of

@@ -3,7 +3,7 @@ import { readdirSync, writeSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { type BatchOperation, isReplicaError, openReplica, type Replica } from "wavekv";
 import { choicesOf } from "./random.ts";
-import { type Job, type Report, type Task, valueOf } from "./reports.ts";
+import { type Job, type Report, type Task, writtenValue } from "./reports.ts";
 import { drawStep, type Step } from "./workload.ts";
 
 const WRITERS = 6;
@@ -75,12 +75,12 @@ function issue(opened: Replica, number: number, { isBatch, writes, ttlMs }: Step
       writes.map(([key, length]): BatchOperation => {
         return length === null
           ? { type: "del", key }
-          : { type: "put", key, value: valueOf(number, key, length), ...options };
+          : { type: "put", key, value: writtenValue(number, key, length), ...options };
       }),
     );
   }
   const [[key, length] = ["", null]] = writes;
-  return length === null ? opened.delete(key) : opened.put(key, valueOf(number, key, length), options);
+  return length === null ? opened.delete(key) : opened.put(key, writtenValue(number, key, length), options);
 }
 
 async function issueInTwo(opened: Replica, number: number, step: Step): Promise<void> {
@@ -97,7 +97,7 @@ async function putAll(
     const key = `put-${number}`;
     report({ type: "sent", number, writes: [[key, bytes]] });
     try {
-      await opened.put(key, valueOf(number, key, bytes));
+      await opened.put(key, writtenValue(number, key, bytes));
       report({ type: "acknowledged", number });
     } catch (error) {
       refusals += 1;

@@ -3,7 +3,7 @@
  * holds after a crash: the state after some prefix of the writes in their order of issue, no shorter than what was
  * acknowledged. Shares no code with the store.
  */
-import { valueOf, type Write } from "./reports.ts";
+import { type Write, writtenValue } from "./reports.ts";
 
 export interface Findings {
   /** Of the first writes, how many the state is the result of; `undefined` when of no such prefix. */
@@ -116,7 +116,7 @@ export class Ledger {
   }
 
   #textOf(index: number, key: string, length: number | null): string | undefined {
-    return length === null ? undefined : valueOf(this.#firstNumber + index, key, length);
+    return length === null ? undefined : writtenValue(this.#firstNumber + index, key, length);
   }
 
   #numberOf(position: number): number {

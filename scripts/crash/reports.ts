@@ -50,7 +50,7 @@ export type Report =
   | { readonly type: "failed"; readonly call: "open" | "verify" | "close"; readonly code: string };
 
 /** The value that write `number` gives to `key`: tells from itself who wrote it. */
-export function valueOf(number: number, key: string, length: number): string {
+export function writtenValue(number: number, key: string, length: number): string {
   return `${number}/${key}/`.padEnd(length, ".");
 }
 

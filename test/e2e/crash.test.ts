@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { Ledger } from "../../scripts/crash/ledger.ts";
-import { valueOf } from "../../scripts/crash/reports.ts";
+import { writtenValue } from "../../scripts/crash/reports.ts";
 import { commandOf, obstacleTo, ofType, problemsBetween, run, temporaryDirectory } from "./processes.ts";
 
 const CRASH = fileURLToPath(new URL("../../dist/scripts/crash.js", import.meta.url));
@@ -156,7 +156,10 @@ describe("the ledger", () => {
     for (let number = 1; number <= acknowledged; number++) told.acknowledged(number);
     return told;
   }
-  const value = (number: number, key: string, length = 10): [string, string] => [key, valueOf(number, key, length)];
+  const value = (number: number, key: string, length = 10): [string, string] => [
+    key,
+    writtenValue(number, key, length),
+  ];
 
   test.each([
     [2, [value(1, "a"), value(2, "b")]],
