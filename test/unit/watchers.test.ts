@@ -56,6 +56,8 @@ test("the present entries, ready, then every change, however writes and reads ar
 test("no event for what was written before the call, even when it becomes durable later", async () => {
   const gated = new GatedDisk();
   const replica = await open({ directory: "d", disk: gated.disk });
+  // While nobody watches, changes are not even kept: this one sees to it that they are.
+  const all = replica.watch();
   gated.hold();
   const early = replica.put("early", 1);
   const plain = replica.watch();
@@ -64,6 +66,7 @@ test("no event for what was written before the call, even when it becomes durabl
   expect([replica.get("early"), replica.get("zz")]).toEqual([1, 0]);
   gated.release();
   await Promise.all([early, late]);
+  expect(await take(all, isLast)).toEqual(["put early 1", "put zz 0"]);
   expect(await take(plain, isLast)).toEqual(["put zz 0"]);
   expect(await take(initial, isLast)).toEqual(["put early 1", "ready", "put zz 0"]);
 });
