@@ -32,6 +32,8 @@ export interface DriverOptions {
   readonly onFailure: (error: ReplicaError) => void;
   /** Whether anybody looks at changes now. If not, and with no peer, writes of one turn need not be gathered. */
   readonly isWatched: () => boolean;
+  /** Called after every step: something may have become durable, here or at a peer. */
+  readonly onStep: () => void;
 }
 
 interface Wait {
@@ -101,6 +103,7 @@ export class Driver {
   wake(): void {
     this.#send();
     for (const event of this.#replicator.takeEvents()) this.#handle(event);
+    this.#options.onStep();
     if (this.#committing || !this.#replicator.hasReady || this.#failure !== undefined) return;
     if (this.#options.log === undefined && this.#channels.size === 0 && !this.#options.isWatched())
       this.#commitAtOnce();
@@ -190,6 +193,7 @@ export class Driver {
     this.#options.publish(ready.changes);
     this.#resolve();
     for (const event of this.#replicator.takeEvents()) this.#handle(event);
+    this.#options.onStep();
   }
 
   #resolve(): void {

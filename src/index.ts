@@ -10,10 +10,20 @@ export { openReplica } from "./open-replica.ts";
 export type { Durability, Limits, Logger, ReplicaOptions } from "./options.ts";
 export type { Random } from "./random.ts";
 export type { EntryInfo, ScanOptions } from "./reader.ts";
-export type { CloseOptions, NoOptions, Peer, PutOptions, Replica, WatchOptions, WriteToken } from "./replica.ts";
+export type {
+  CloseOptions,
+  Peer,
+  PutOptions,
+  Replica,
+  SettledOptions,
+  WaitOptions,
+  WatchOptions,
+  WriteOptions,
+} from "./replica.ts";
 export type { PeerState, PeerStatus, Status } from "./status.ts";
 export type { Disk, DiskFile } from "./storage/disk.ts";
 export type { VerifyReport } from "./storage/maintenance.ts";
 export type { RecoveryProgress } from "./storage/recovery.ts";
 export type { Channel, ChannelReceiver, Transport, TransportHost } from "./transport.ts";
 export type { ChangeEvent, PutEvent, RemoveEvent, Version, WatchEvent } from "./watchers.ts";
+export type { WriteToken } from "./write-tokens.ts";

@@ -7,6 +7,7 @@ import {
   DRIFT_MS_MAX,
   KEY_BYTES_MAX,
   KEYS_MAX,
+  PEERS_MAX,
   STORE_BYTES_MAX,
   VALUE_BYTES_MAX,
 } from "./limits.ts";
@@ -196,6 +197,11 @@ export function knownFields(options: unknown, names: readonly string[], what: st
 /** @throws ReplicaError ERR_OPTION */
 export function checkFlag(name: string, value: unknown): void {
   if (typeof value !== "boolean") throw optionError(name, "true or false");
+}
+
+/** How many replicas are to hold a write. @throws ReplicaError ERR_OPTION */
+export function checkAcks(acks: unknown): void {
+  if (acks !== undefined) inRange("acks", acks, 1, PEERS_MAX);
 }
 
 /** @throws ReplicaError ERR_OPTION */

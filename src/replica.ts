@@ -15,6 +15,7 @@ import { type Member, Neighbours } from "./neighbours.ts";
 import {
   type CheckedOptions,
   checkFlag,
+  checkAcks,
   checkSignal,
   checkTimeout,
   consoleLogger,
@@ -30,19 +31,33 @@ import type { Store } from "./storage/store.ts";
 import type { Change, SessionEvent } from "./sync/committed.ts";
 import { Replicator } from "./sync/replicator.ts";
 import type { LocalWrite } from "./sync/state-writer.ts";
-import { type Epoch, nodeIdOf } from "./types.ts";
+import { type Epoch, isNodeId, nodeIdOf, type Origin, type Seq } from "./types.ts";
+import { Waits } from "./waits.ts";
 import { type ChangeEvent, eventOf, type WatchEvent, Watchers } from "./watchers.ts";
+import { parseToken, tokenOf, type WriteToken } from "./write-tokens.ts";
 
-/** Names a write: opaque, may travel to another process. */
-export type WriteToken = string;
+/** For whom a write waits. */
+export interface WriteOptions {
+  /** Resolve only when so many members hold the write durably, this one included. Default 1. */
+  readonly acks?: number;
+  /** Ends the wait for them: the call rejects with its reason, the write stays. */
+  readonly signal?: AbortSignal;
+}
 
-export interface PutOptions {
+export interface WaitOptions {
+  /** Ends the wait: the call rejects with its reason. Default: waits for ever. */
+  readonly signal?: AbortSignal;
+}
+
+export interface SettledOptions extends WaitOptions {
+  /** nodeIds. Default: all other members, reachable or not. */
+  readonly peers?: readonly string[];
+}
+
+export interface PutOptions extends WriteOptions {
   /** The entry disappears that much later, on every replica. Above 0, at most 2^45. Default: never. */
   readonly ttlMs?: number;
 }
-
-/** Of calls that take no option yet. */
-export type NoOptions = Readonly<Record<string, never>>;
 
 export interface WatchOptions extends KeyRange {
   /** Only this key. Not together with a range. */
@@ -74,7 +89,8 @@ export interface Stored {
   readonly failed?: Promise<ReplicaError>;
 }
 
-const NO_PUT_OPTIONS: PutOptions = {};
+const NO_OPTIONS: PutOptions = {};
+const WRITE_FIELDS = ["acks", "signal"] as const;
 /** What a delete costs in a record besides its key, at most. */
 const DELETE_OVERHEAD_BYTES = 32;
 
@@ -94,6 +110,7 @@ export class Replica {
   readonly #watchers: Watchers;
   readonly #hooks: Hooks;
   readonly #neighbours: Neighbours;
+  readonly #waits = new Waits();
   #closing: Promise<void> | undefined;
 
   /** @internal Use `openReplica`. @throws ReplicaError ERR_LISTEN; nothing of the replica is left then */
@@ -156,6 +173,7 @@ export class Replica {
       onEvent: (event) => this.#onSession(event),
       onFailure: (error) => this.#onFailure(error),
       isWatched,
+      onStep: () => this.#waits.check(),
     });
     const { transport } = options;
     const shared = { state, replicator: this.#replicator, driver: this.#driver, hooks: this.#hooks };
@@ -226,17 +244,17 @@ export class Replica {
    * @throws ReplicaError ERR_KEY, ERR_VALUE, ERR_LIMIT, ERR_OPTION, ERR_READ_ONLY, ERR_CLOSED: nothing was changed;
    *   ERR_STORAGE_FAILED, ERR_STORAGE_FULL: whether the write survives is open until the directory is opened again
    */
-  put(key: string, value: unknown, options: PutOptions = NO_PUT_OPTIONS): Promise<WriteToken> {
-    return this.#write(() => {
-      if (options !== NO_PUT_OPTIONS) knownFields(options, ["ttlMs"], "put");
+  put(key: string, value: unknown, options: PutOptions = NO_OPTIONS): Promise<WriteToken> {
+    return this.#write(options, () => {
+      if (options !== NO_OPTIONS) knownFields(options, ["ttlMs", ...WRITE_FIELDS], "put");
       return [this.#writes.put(key, value, options.ttlMs)];
     });
   }
 
   /** Removes a key. Of an absent key: no error, nothing is written. @throws as `put` */
-  delete(key: string, options: NoOptions = {}): Promise<WriteToken> {
-    return this.#write(() => {
-      knownFields(options, [], "delete");
+  delete(key: string, options: WriteOptions = NO_OPTIONS): Promise<WriteToken> {
+    return this.#write(options, () => {
+      knownFields(options, WRITE_FIELDS, "delete");
       return this.#visibleOnly([this.#writes.delete(key)]);
     });
   }
@@ -245,9 +263,9 @@ export class Replica {
    * Does all of it or nothing, here and on every replica. Of several operations on one key the last one
    * counts. @throws as `put`; one bad operation rejects all before anything is changed
    */
-  batch(operations: readonly BatchOperation[], options: NoOptions = {}): Promise<WriteToken> {
-    return this.#write(() => {
-      knownFields(options, [], "batch");
+  batch(operations: readonly BatchOperation[], options: WriteOptions = NO_OPTIONS): Promise<WriteToken> {
+    return this.#write(options, () => {
+      knownFields(options, WRITE_FIELDS, "batch");
       return this.#visibleOnly(this.#writes.batch(operations));
     });
   }
@@ -257,7 +275,7 @@ export class Replica {
    * 500,000 short keys. @throws as `put`; ERR_LIMIT beyond that: clear it in parts
    */
   clear(range: KeyRange = {}): Promise<WriteToken> {
-    return this.#write(() => {
+    return this.#write(NO_OPTIONS, () => {
       knownFields(range, KEY_RANGE_FIELDS, "clear");
       const writes: LocalWrite[] = [];
       let bytes = 0;
@@ -327,6 +345,39 @@ export class Replica {
     return Object.entries(this.status().peers).map(([nodeId, peer]) => ({ nodeId, ...peer }));
   }
 
+  // ---- waiting for others ---------------------------------------------------------------------
+
+  /**
+   * Resolves when this replica durably holds the write that `token` names, and all earlier ones of its
+   * replica: read your writes, across replicas. @throws ReplicaError ERR_OPTION, ERR_CLOSED; the reason of `signal`
+   */
+  async reached(token: WriteToken, options: WaitOptions = {}): Promise<void> {
+    this.#assertOpen();
+    knownFields(options, ["signal"], "reached");
+    checkSignal(options.signal);
+    const { origin, seq } = parseToken(token);
+    await this.#waits.until(() => this.#replicator.durable.coverage.covers(origin, seq), options.signal);
+  }
+
+  /**
+   * Resolves when the peers durably hold all that this replica had when it was called.
+   * @throws as `reached`, and what `put` throws when it cannot become durable here
+   */
+  async settled(options: SettledOptions = {}): Promise<void> {
+    this.#assertOpen();
+    knownFields(options, ["peers", "signal"], "settled");
+    checkSignal(options.signal);
+    const others = this.members().filter(({ nodeId }) => nodeId !== this.nodeId);
+    const { peers = others.map(({ nodeId }) => nodeId), signal } = options;
+    if (!Array.isArray(peers) || !peers.every(isNodeId)) {
+      throw new ReplicaError("ERR_OPTION", "peers takes an array of nodeIds");
+    }
+    const all = this.#state.covered.clone();
+    const durable = this.#driver.durable(this.#state.lsn, undefined);
+    const isSettled = (): boolean => peers.every((peer) => this.#replicator.ackedBy(peer).dominates(all));
+    await Promise.all([durable, this.#waits.until(isSettled, signal)]);
+  }
+
   // ---- durability by hand --------------------------------------------------------------------
 
   /** Resolves when everything written so far is on the disk, in every mode. @throws as `put` */
@@ -384,10 +435,13 @@ export class Replica {
   // ---- inside --------------------------------------------------------------------------------
 
   /** Writes what `prepare` returns; resolves when that, and all before it, is durable. Never throws. */
-  #write(prepare: () => readonly LocalWrite[]): Promise<WriteToken> {
+  #write(options: WriteOptions, prepare: () => readonly LocalWrite[]): Promise<WriteToken> {
     try {
       this.#assertWritable();
       const writes = prepare();
+      checkAcks(options.acks);
+      checkSignal(options.signal);
+      options.signal?.throwIfAborted();
       // Again: getters of a value may do anything.
       this.#assertWritable();
       if (writes.length > 0) {
@@ -397,11 +451,24 @@ export class Replica {
         this.#replicator.write(writes, now);
         this.#driver.wake();
       }
-      const token = `${(this.#state.nextSeq - 1).toString(36)}.${this.#state.origin}`;
-      return this.#driver.durable(this.#state.lsn, token);
+      const { origin, lsn, nextSeq } = this.#state;
+      const durable = this.#driver.durable(lsn, tokenOf(origin, nextSeq - 1));
+      const { acks = 1, signal } = options;
+      return acks > 1 && writes.length > 0 ? this.#held(durable, origin, nextSeq - 1, acks, signal) : durable;
     } catch (error) {
       return rejection(error);
     }
+  }
+
+  async #held(
+    durable: Promise<WriteToken>,
+    origin: Origin,
+    seq: Seq,
+    acks: number,
+    signal: AbortSignal | undefined,
+  ): Promise<WriteToken> {
+    await Promise.all([durable, this.#waits.until(() => this.#replicator.holders(origin, seq) >= acks, signal)]);
+    return durable;
   }
 
   /** Leaves out deletes of what is not there. */
@@ -438,6 +505,7 @@ export class Replica {
   #onFailure(error: ReplicaError): void {
     this.#neighbours.warn(`the log has failed, only reads go on: ${error.message}`);
     this.#watchers.close(error);
+    this.#waits.close(error);
     // The same promise is awaited by close(), which reports it.
     this.#neighbours.close().catch(() => undefined);
     this.#emitStatus();
@@ -469,7 +537,7 @@ export class Replica {
   }
 
   #assertOpen(): void {
-    if (this.#closing !== undefined) throw new ReplicaError("ERR_CLOSED", "the replica is closed: open it again");
+    if (this.#closing !== undefined) throw closedError();
   }
 
   #assertWritable(): void {
@@ -497,6 +565,7 @@ export class Replica {
   async #leave(): Promise<void> {
     this.#driver.stop();
     this.#watchers.close();
+    this.#waits.close(closedError());
     const closed = this.#neighbours.close();
     this.#hooks.clear();
     await closed;
@@ -511,6 +580,10 @@ export class Replica {
       closing.then(resolve, reject).finally(cancel);
     });
   }
+}
+
+function closedError(): ReplicaError {
+  return new ReplicaError("ERR_CLOSED", "the replica is closed: open it again");
 }
 
 /** Handed on as it is, for a getter of a value may throw anything. */

@@ -61,6 +61,7 @@ class Stage {
       },
       onFailure: (error) => this.trace.push(`failed ${error.code}`),
       isWatched: () => this.isWatched,
+      onStep: () => undefined,
     });
   }
 
