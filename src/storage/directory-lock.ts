@@ -23,7 +23,23 @@ interface Holder {
 }
 
 /** See `Disk.lock`. The directory must exist. An unwritable directory can be locked in memory only: nobody can write to it. */
-export async function lockDirectory(directory: string): Promise<{ release(): Promise<void> } | { heldBy: string }> {
+export function lockDirectory(directory: string): Promise<{ release(): Promise<void> } | { heldBy: string }> {
+  return hold(directory, takeFile);
+}
+
+/**
+ * As `lockDirectory`, for somebody who only looks: writes no lock file and leaves a stale one where it is. On
+ * Linux it keeps other openers of this host out; elsewhere it only says who has the directory at this moment.
+ */
+export function lockForReading(directory: string): Promise<{ release(): Promise<void> } | { heldBy: string }> {
+  return hold(directory, holderOf);
+}
+
+/** @param take  says who holds the lock file, or sees to it that we do and returns undefined */
+async function hold(
+  directory: string,
+  take: (path: string, mine: Holder) => Promise<string | undefined>,
+): Promise<{ release(): Promise<void> } | { heldBy: string }> {
   const { dev, ino } = await fs.stat(directory, { bigint: true });
   const id = `${dev}:${ino}`;
   if (held.has(id)) return { heldBy: `this process (pid ${process.pid})` };
@@ -44,7 +60,7 @@ export async function lockDirectory(directory: string): Promise<{ release(): Pro
       bootId: await bootId(),
       tag: randomUUID(),
     };
-    const heldBy = await takeFile(path, mine);
+    const heldBy = await take(path, mine);
     if (heldBy !== undefined) {
       await free(id, socket);
       return { heldBy };
@@ -64,6 +80,12 @@ export async function lockDirectory(directory: string): Promise<{ release(): Pro
 async function free(id: string, socket: Server | undefined): Promise<void> {
   if (socket !== undefined) await new Promise<void>((done) => socket.close(() => done()));
   held.delete(id);
+}
+
+/** @returns the live process that the lock file names, if any */
+async function holderOf(path: string): Promise<string | undefined> {
+  const holder = await readHolder(path);
+  return holder !== undefined && (await isAlive(holder)) ? describe(holder) : undefined;
 }
 
 /** @returns who holds the lock, or undefined once it is ours */

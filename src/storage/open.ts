@@ -60,11 +60,7 @@ export async function openDirectory(options: OpenOptions): Promise<Opened> {
   const { identity, known } = await identify(options, listing);
   const found = await findState(disk, directory, listing, identity, options.onProgress ?? (() => undefined));
   const { state, end } = found;
-  const isLogDamaged = end.tail === "damaged";
-  const isHollow = identity.pending === null && end.cut.number === 1 && end.segment === undefined;
-  const pending = isLogDamaged || isHollow ? "damaged" : identity.pending;
-  const why: RotationReason | null = pending ?? (end.closed ? null : "unclean");
-  const corrupt = pending === "damaged" || found.badSnapshots.length > 0;
+  const { pending, why, corrupt } = judge(identity.pending, found);
   if (strict && corrupt) throw new ReplicaError("ERR_CORRUPT", `${directory} is damaged: ${describeDamage(found)}`);
   const report = { created: pending === "created", truncatedBytes: truncatedBytesOf(end), corrupt };
   if (readOnly) {
@@ -97,6 +93,20 @@ export async function openDirectory(options: OpenOptions): Promise<Opened> {
     setAside,
   };
   return { identity: { ...identity, pending: null }, state, recovery, wal, logBytes: found.logBytes };
+}
+
+/**
+ * What opening has to do beside replaying: which rotation is pending, why a new epoch is taken (null: it is not),
+ * and whether there is damage.
+ */
+export function judge(
+  pendingBefore: Identity["pending"],
+  { end, badSnapshots }: Found,
+): { pending: Identity["pending"]; why: RotationReason | null; corrupt: boolean } {
+  const isHollow = pendingBefore === null && end.cut.number === 1 && end.segment === undefined;
+  const pending = end.tail === "damaged" || isHollow ? "damaged" : pendingBefore;
+  const why = pending ?? (end.closed ? null : "unclean");
+  return { pending, why, corrupt: pending === "damaged" || badSnapshots.length > 0 };
 }
 
 /** @returns whose directory it is, with what is due, and what of that the identity file already says */
