@@ -197,6 +197,7 @@ function roomOf(path: string): Room | undefined {
   if (top === "transports" || top === "demo" || top === "scripts") return top;
   if (top !== "src" || second === undefined) return undefined;
   if (parts.length > 2) {
+    if (second === "cli") return "shell";
     return second === "core" || second === "sync" || second === "codec" || second === "storage" ? second : undefined;
   }
   const name = second.replace(/\.ts$/, "");
