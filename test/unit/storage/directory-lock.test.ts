@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import ts from "typescript";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { lockDirectory } from "../../../src/storage/directory-lock.ts";
@@ -32,7 +32,7 @@ beforeEach(() => {
 afterEach(() => {
   for (const child of children) child.kill("SIGKILL");
   children = [];
-  rmSync(directory, { recursive: true, force: true });
+  for (const made of [directory, dirname(program)]) rmSync(made, { recursive: true, force: true });
 });
 
 async function lockElsewhere(): Promise<{ child: ChildProcess; pid: number; heldBy: string | null }> {
