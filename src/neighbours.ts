@@ -45,7 +45,7 @@ const REMEDIES: ReadonlyMap<string, string> = new Map([
   ["protocol-version", "upgrade the older one"],
 ]);
 /** Ends that belong to an ordinary day. */
-const QUIET_ENDS: ReadonlySet<string> = new Set(["lost", "closing", "duplicate", "self"]);
+const QUIET_ENDS: ReadonlySet<string> = new Set(["lost", "closing", "duplicate", "self", "new-epoch"]);
 /** Longer than the dialer waits after a refusal, so that a problem that lasts stays in sight. */
 const PROBLEM_MS = 600_000;
 const PROBLEMS_MAX = 100;

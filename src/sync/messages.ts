@@ -76,6 +76,7 @@ export type ByeCode =
   | "protocol-version"
   | "cluster-mismatch"
   | "identity-clash"
+  | "new-epoch"
   | "duplicate"
   | "self"
   | "bad-frame"

@@ -430,7 +430,7 @@ export class Replicator {
     const { origin } = this.#state;
     this.#writer.rotate(this.#options.nextEpoch(epochOf(origin)), now);
     this.#events.push({ type: "rotated", detail: `${why}: "${nodeIdOf(origin)}" goes on under a new epoch` });
-    for (const session of [...this.#sessions.values()]) this.#end(session, "identity-clash", why);
+    for (const session of [...this.#sessions.values()]) this.#end(session, "new-epoch", why);
   }
 
   // ---- small sends ---------------------------------------------------------------------------
