@@ -39,7 +39,7 @@ export class Waits {
         },
         reject: (reason) => {
           settle();
-          reject(reason as Error);
+          reject(reason);
         },
       };
       const onAbort = (): void => wait.reject(signal?.reason);
