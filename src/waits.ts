@@ -5,7 +5,7 @@ import { WAITS_MAX } from "./limits.ts";
 interface Wait {
   readonly isMet: () => boolean;
   readonly resolve: () => void;
-  readonly reject: (reason: unknown) => void;
+  readonly reject: (reason: Error) => void;
 }
 
 export class Waits {
@@ -42,7 +42,7 @@ export class Waits {
           reject(reason);
         },
       };
-      const onAbort = (): void => wait.reject(signal?.reason);
+      const onAbort = (): void => wait.reject(signal?.reason as Error);
       signal?.addEventListener("abort", onAbort, { once: true });
       this.#waits.add(wait);
     });
