@@ -1,6 +1,7 @@
 /**
  * The slots of a table that have a value, in byte order of their keys: an array of chunks of up to 512
- * sorted slots.
+ * slots. A chunk takes new slots at its end as they come, and is put in order when somebody reads it or
+ * when it is full: sorting hundreds at once costs a fraction of finding each its place.
  *
  * Keys of a chunk mostly begin alike. The chunk knows those bytes once, and the next four bytes of each
  * key as a number beside the slot: searching compares numbers that lie close together, and goes to the
@@ -17,11 +18,19 @@ const CHUNK_MASK = CHUNK_SLOTS - 1;
 const CHUNK_SLOTS_MIN = 8;
 /** Two neighbours are joined up to this: room is left, or the next insert would split them again. */
 const JOINED_SLOTS_MAX = CHUNK_SLOTS * 0.75;
+/** Up to so many slots that wait are put in their places one by one. */
+const INSERTED_SLOTS_MAX = 16;
+
+/** For sorting: a word and the index of its cell make one number, which the platform sorts without calling us. */
+const sortKeys = new Float64Array(CHUNK_SLOTS);
+const sortedCells = new Uint32Array(CHUNK_SLOTS * 2);
 
 interface Chunk {
   /** Pairs: the four bytes of a key behind `shared`, and its slot. */
   cells: Uint32Array;
   length: number;
+  /** The first so many are in order; those behind them wait. */
+  sorted: number;
   /** All keys begin with this. */
   shared: Uint8Array;
 }
@@ -55,11 +64,12 @@ export class OrderedKeys {
       chunk.shared = chunk.shared.slice(0, common);
       this.#readWords(chunk);
     }
-    const at = this.#searchWords(chunk, key, false);
     if (chunk.length < CHUNK_SLOTS) {
-      insert(chunk, at, slot, wordOf(key, common, key.length));
+      append(chunk, slot, wordOf(key, common, key.length));
       return;
     }
+    this.#settle(chunk);
+    const at = this.#searchWords(chunk, key, false);
     // Keys that come in order fill one chunk after the other.
     this.#split(index, at === CHUNK_SLOTS ? CHUNK_SLOTS : CHUNK_SLOTS / 2, key);
     this.add(slot, key);
@@ -70,10 +80,12 @@ export class OrderedKeys {
     this.#version += 1;
     const index = this.#lows.chunkOf(key);
     const chunk = this.#chunks[index]!;
+    this.#settle(chunk);
     const at = this.#searchIn(chunk, key, false);
     assert(at < chunk.length && chunk.cells[at * 2 + 1] === slot, "a key with a value has its place in the order");
     chunk.cells.copyWithin(at * 2, at * 2 + 2, chunk.length * 2);
     chunk.length -= 1;
+    chunk.sorted -= 1;
     if (chunk.length === 0 && this.#chunks.length > 1) this.#drop(index);
     else if (chunk.length * 4 < CHUNK_SLOTS && !this.#join(index - 1)) this.#join(index);
   }
@@ -81,7 +93,9 @@ export class OrderedKeys {
   /** The position of the first key at or above `key`; with `above`, of the first one above it. */
   search(key: Uint8Array, above: boolean): Position {
     const index = this.#lows.chunkOf(key);
-    return this.#normal(index, this.#searchIn(this.#chunks[index]!, key, above));
+    const chunk = this.#chunks[index]!;
+    this.#settle(chunk);
+    return this.#normal(index, this.#searchIn(chunk, key, above));
   }
 
   /** The position of the first key. */
@@ -97,6 +111,7 @@ export class OrderedKeys {
   /** The slot at a position before the end. */
   slotAt(position: Position): Slot {
     const chunk = present(this.#chunks[position >>> CHUNK_BITS], "a position is before the end");
+    this.#settle(chunk);
     return chunk.cells[(position & CHUNK_MASK) * 2 + 1]!;
   }
 
@@ -117,6 +132,57 @@ export class OrderedKeys {
     return at < this.#chunks[index]!.length ? (index << CHUNK_BITS) + at : (index + 1) << CHUNK_BITS;
   }
 
+  /** Puts the slots that wait in their places. */
+  #settle(chunk: Chunk): void {
+    const waiting = chunk.length - chunk.sorted;
+    if (waiting === 0) return;
+    if (waiting > INSERTED_SLOTS_MAX) this.#sort(chunk);
+    else this.#insertWaiting(chunk);
+    chunk.sorted = chunk.length;
+  }
+
+  #insertWaiting({ cells, length, sorted, shared }: Chunk): void {
+    for (let end = sorted; end < length; end += 1) {
+      const word = cells[end * 2]!;
+      const slot = cells[end * 2 + 1]!;
+      // Keys that come in order are where they belong.
+      if (end > 0 && cells[end * 2 - 2]! < word) continue;
+      const at = this.#place(cells, end, word, this.#records.keyAt(slot), shared.length, false);
+      cells.copyWithin(at * 2 + 2, at * 2, end * 2);
+      cells[at * 2] = word;
+      cells[at * 2 + 1] = slot;
+    }
+  }
+
+  #sort({ cells, length, shared }: Chunk): void {
+    for (let at = 0; at < length; at += 1) sortKeys[at] = cells[at * 2]! * CHUNK_SLOTS + at;
+    sortKeys.subarray(0, length).sort();
+    for (let at = 0; at < length; at += 1) {
+      const from = (sortKeys[at]! % CHUNK_SLOTS) * 2;
+      sortedCells[at * 2] = cells[from]!;
+      sortedCells[at * 2 + 1] = cells[from + 1]!;
+    }
+    cells.set(sortedCells.subarray(0, length * 2));
+    for (let start = 0, end = 1; end <= length; end += 1) {
+      if (end < length && cells[end * 2] === cells[start * 2]) continue;
+      if (end - start > 1) this.#sortByKeys(cells, start, end, shared.length);
+      start = end;
+    }
+  }
+
+  /** Sorts cells whose words are the same. */
+  #sortByKeys(cells: Uint32Array, start: number, end: number, from: number): void {
+    const slots: Slot[] = [];
+    for (let at = start; at < end; at += 1) slots.push(cells[at * 2 + 1]!);
+    const records = this.#records;
+    const behind = from + 4;
+    slots.sort(
+      (a, b) =>
+        records.keyWordAt(a, behind) - records.keyWordAt(b, behind) || records.compareKey(a, records.keyAt(b), behind),
+    );
+    for (const [index, slot] of slots.entries()) cells[(start + index) * 2 + 1] = slot;
+  }
+
   /** How many keys of the chunk are below `key`; with `orEqual`, at or below it. */
   #searchIn(chunk: Chunk, key: Uint8Array, orEqual: boolean): number {
     const order = comparePrefix(key, chunk.shared);
@@ -125,15 +191,25 @@ export class OrderedKeys {
   }
 
   /** As `#searchIn`, of a key that begins as all of the chunk do. */
-  #searchWords(chunk: Chunk, key: Uint8Array, orEqual: boolean): number {
-    const { cells, shared } = chunk;
-    const word = wordOf(key, shared.length, key.length);
+  #searchWords({ cells, length, shared }: Chunk, key: Uint8Array, orEqual: boolean): number {
+    return this.#place(cells, length, wordOf(key, shared.length, key.length), key, shared.length, orEqual);
+  }
+
+  /** As `#searchIn`, in the first `length` cells. */
+  #place(
+    cells: Uint32Array,
+    length: number,
+    word: number,
+    key: Uint8Array,
+    sharedLength: number,
+    orEqual: boolean,
+  ): number {
     let low = 0;
-    let high = chunk.length;
+    let high = length;
     while (low < high) {
       const middle = (low + high) >>> 1;
       let difference = cells[middle * 2]! - word;
-      if (difference === 0) difference = this.#records.compareKey(cells[middle * 2 + 1]!, key, shared.length);
+      if (difference === 0) difference = this.#records.compareKey(cells[middle * 2 + 1]!, key, sharedLength);
       if (difference < 0 || (orEqual && difference === 0)) low = middle + 1;
       else high = middle;
     }
@@ -147,8 +223,10 @@ export class OrderedKeys {
     const right = newChunk(count === 0 ? CHUNK_SLOTS_MIN : CHUNK_SLOTS);
     right.cells.set(left.cells.subarray(middle * 2, left.length * 2));
     right.length = count;
+    right.sorted = count;
     right.shared = left.shared;
     left.length = middle;
+    left.sorted = middle;
     this.#chunks.splice(index + 1, 0, right);
     this.#lows.add(index + 1, count === 0 ? key.slice() : this.#keyAt(right, 0).slice());
     this.#sharpen(left);
@@ -159,9 +237,12 @@ export class OrderedKeys {
     const into = this.#chunks[index];
     const from = this.#chunks[index + 1];
     if (into === undefined || from === undefined || into.length + from.length > JOINED_SLOTS_MAX) return false;
+    this.#settle(into);
+    this.#settle(from);
     resize(into, CHUNK_SLOTS);
     into.cells.set(from.cells.subarray(0, from.length * 2), into.length * 2);
     into.length += from.length;
+    into.sorted = into.length;
     this.#drop(index + 1);
     this.#share(into);
     return true;
@@ -196,7 +277,7 @@ export class OrderedKeys {
 }
 
 function newChunk(capacity: number): Chunk {
-  return { cells: new Uint32Array(capacity * 2), length: 0, shared: new Uint8Array(0) };
+  return { cells: new Uint32Array(capacity * 2), length: 0, sorted: 0, shared: new Uint8Array(0) };
 }
 
 function resize(chunk: Chunk, capacity: number): void {
@@ -206,11 +287,13 @@ function resize(chunk: Chunk, capacity: number): void {
   chunk.cells.set(cells);
 }
 
-function insert(chunk: Chunk, at: number, slot: Slot, word: number): void {
-  if (chunk.length * 2 === chunk.cells.length) resize(chunk, chunk.length * 2);
+function append(chunk: Chunk, slot: Slot, word: number): void {
+  const { length } = chunk;
+  if (length * 2 === chunk.cells.length) resize(chunk, length * 2);
   const { cells } = chunk;
-  if (at < chunk.length) cells.copyWithin(at * 2 + 2, at * 2, chunk.length * 2);
-  cells[at * 2] = word;
-  cells[at * 2 + 1] = slot;
-  chunk.length += 1;
+  // Keys that come in order need no sorting.
+  if (chunk.sorted === length && (length === 0 || cells[length * 2 - 2]! < word)) chunk.sorted = length + 1;
+  cells[length * 2] = word;
+  cells[length * 2 + 1] = slot;
+  chunk.length = length + 1;
 }
