@@ -13,6 +13,8 @@ const SLOT_MASK = 2 ** SLOT_BITS - 1;
 const TAG_SHIFT = 32 - SLOT_BITS;
 const BUCKET_SHIFT = 32 - Math.log2(DIGEST_BUCKETS);
 const CELLS_MIN = 4;
+/** How full a bucket gets before it grows. */
+const LOAD_MAX = 0.8;
 /** Never written to: it is full as soon as it has a key. */
 const NO_CELLS = new Uint32Array(1);
 
@@ -25,9 +27,18 @@ export class KeyIndex {
   readonly #records: Records;
   readonly #cells: Uint32Array[] = Array.from({ length: DIGEST_BUCKETS }, () => NO_CELLS);
   readonly #counts = new Uint32Array(DIGEST_BUCKETS);
+  /** What a bucket begins with. */
+  #cellsMin = CELLS_MIN;
 
   constructor(records: Records) {
     this.#records = records;
+  }
+
+  /** Buckets that get their first key from now on begin as large as so many keys in all will make them. */
+  expect(keys: number): void {
+    let cells = CELLS_MIN;
+    while (cells * DIGEST_BUCKETS * LOAD_MAX < keys) cells *= 2;
+    this.#cellsMin = cells;
   }
 
   find(key: Uint8Array, hash: number): Slot {
@@ -47,7 +58,7 @@ export class KeyIndex {
   add(slot: Slot, hash: number): void {
     const bucket = bucketOf(hash);
     const count = this.#counts[bucket]! + 1;
-    if (count * 5 > this.#cells[bucket]!.length * 4) this.#grow(bucket);
+    if (count > this.#cells[bucket]!.length * LOAD_MAX) this.#grow(bucket);
     this.#counts[bucket] = count;
     put(this.#cells[bucket]!, slot, hash);
   }
@@ -78,7 +89,7 @@ export class KeyIndex {
 
   #grow(bucket: number): void {
     const old = this.#cells[bucket]!;
-    const cells = new Uint32Array(Math.max(CELLS_MIN, old.length * 2));
+    const cells = new Uint32Array(Math.max(this.#cellsMin, old.length * 2));
     for (const cell of old) {
       if (cell === 0) continue;
       const slot = (cell & SLOT_MASK) - 1;

@@ -21,7 +21,7 @@ import { bucketOf, KeyIndex } from "./key-index.ts";
 import { OrderedKeys } from "./ordered-keys.ts";
 import { type Range, Views } from "./range-view.ts";
 import { Records } from "./records.ts";
-import { NO_SLOT, type Slot } from "./rows.ts";
+import { NO_SLOT, SLOTS_MAX, type Slot } from "./rows.ts";
 import type { VersionVector } from "./version-vector.ts";
 
 export type { Range } from "./range-view.ts";
@@ -67,6 +67,11 @@ export class EntryTable {
   /** How many iterations of `range` are under way and take memory. */
   get openViews(): number {
     return this.#views.size;
+  }
+
+  /** Says how many keys are about to come, so that nothing has to grow meanwhile. A guess: any number is safe. */
+  expect(keys: number): void {
+    this.#index.expect(Math.min(keys, SLOTS_MAX));
   }
 
   /** The slot of a key; NO_SLOT if there is no entry, not even a tombstone. */

@@ -2,9 +2,10 @@
 import { parseRecordHeader, RECORD_HEADER_BYTES, type RecordMark, recordCrc } from "../codec/records.ts";
 import type { Lsn } from "../types.ts";
 import type { DiskFile } from "./disk.ts";
+import { ReadAhead } from "./read-ahead.ts";
 
 /** Read in pieces of this size: what is replayed between two turns of the event loop. */
-const CHUNK_BYTES = 256 * 1024;
+const PIECE_BYTES = 64 * 1024;
 /** Bytes that the search behind damage may checksum. A forged value could otherwise make it take for ever. */
 const SEARCH_BYTES_MAX = 256 * 1024 * 1024;
 
@@ -46,29 +47,45 @@ export async function scanSegment(
   start: LogPosition,
   onRecord: (payload: Uint8Array, lsn: Lsn) => boolean,
 ): Promise<SegmentScan> {
+  const input = new ReadAhead(file, start.offset, size, PIECE_BYTES);
+  try {
+    return await scanFrom(input, file, size, seed, start, onRecord);
+  } finally {
+    await input.settle();
+  }
+}
+
+async function scanFrom(
+  input: ReadAhead,
+  file: DiskFile,
+  size: number,
+  seed: number,
+  start: LogPosition,
+  onRecord: (payload: Uint8Array, lsn: Lsn) => boolean,
+): Promise<SegmentScan> {
   let { offset, records, chain } = start;
   let lsn = 0;
   let mark: RecordMark = "none";
-  let buffer = Buffer.alloc(Math.min(CHUNK_BYTES, size));
+  let wanted = RECORD_HEADER_BYTES;
   while (offset < size) {
-    const filled = await file.read(buffer.subarray(0, Math.min(buffer.length, size - offset)), offset);
-    const view = new DataView(buffer.buffer, buffer.byteOffset, filled);
+    let bad = !(await input.fill(wanted));
+    wanted = RECORD_HEADER_BYTES;
+    const { bytes } = input;
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     let at = 0;
-    let bad = filled < RECORD_HEADER_BYTES;
-    let wanted = 0;
-    while (at + RECORD_HEADER_BYTES <= filled) {
+    while (!bad && at + RECORD_HEADER_BYTES <= bytes.length) {
       const header = parseRecordHeader(view, at);
       if (header === undefined || header.chain !== chain || header.lsn < lsn) bad = true;
       else if (offset + at + RECORD_HEADER_BYTES + header.length > size) bad = true;
       if (header === undefined || bad) break;
       const end = at + RECORD_HEADER_BYTES + header.length;
-      if (end > filled) {
+      if (end > bytes.length) {
         wanted = end - at;
         break;
       }
-      bad = recordCrc(buffer.subarray(at, end), seed) !== header.crc;
+      bad = recordCrc(bytes.subarray(at, end), seed) !== header.crc;
       if (bad) break;
-      if (header.mark === "none" && !onRecord(buffer.subarray(at + RECORD_HEADER_BYTES, end), header.lsn)) {
+      if (header.mark === "none" && !onRecord(bytes.subarray(at + RECORD_HEADER_BYTES, end), header.lsn)) {
         return { end: { offset: offset + at, records, chain }, closed: false, sealed: false, tail: "damaged" };
       }
       at = end;
@@ -78,12 +95,12 @@ export async function scanSegment(
       records += 1;
     }
     offset += at;
-    if (bad || (at === 0 && wanted === 0)) {
+    input.skip(at);
+    if (bad) {
       const position = { offset, records, chain };
       const damaged = await isSyncedRecordBehind(file, offset, size, seed, lsn);
       return { end: position, closed: false, sealed: false, tail: damaged ? "damaged" : "torn" };
     }
-    if (wanted > buffer.length) buffer = Buffer.alloc(wanted);
   }
   return { end: { offset, records, chain }, closed: mark === "closed", sealed: mark === "sealed", tail: "none" };
 }

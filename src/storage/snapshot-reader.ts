@@ -9,15 +9,19 @@ import {
   blockCrc,
   decodeEntriesBlock,
   decodeFooter,
+  FOOTER_BYTES,
   type Footer,
   parseBlockHeader,
 } from "../codec/snapshots.ts";
 import type { CoreState } from "../core/core-state.ts";
 import { makeOrigin } from "../types.ts";
 import type { DiskFile } from "./disk.ts";
+import { ReadAhead } from "./read-ahead.ts";
 
 /** Read at once, and worked through between two turns of the event loop; a block may be larger. */
-const CHUNK_BYTES = 384 * 1024;
+const PIECE_BYTES = 64 * 1024;
+/** Of a block with entries, per entry: lsn, flags, lengths and one byte of the key. */
+const ENTRY_BYTES_MIN = 4;
 
 /** Gets each block but the footer, valid during the call. A DecodeError from here means a damaged snapshot. */
 type OnBlock = (kind: BlockKind, payload: Uint8Array, fileBytes: number) => void;
@@ -39,6 +43,7 @@ export async function loadSnapshot(
   onProgress: (bytes: number) => void,
 ): Promise<Footer | undefined> {
   let entries = 0;
+  state.table.expect(await guessEntries(file));
   const footer = await readBlocks(file, seed, (kind, payload, fileBytes) => {
     if (kind === "ops") {
       for (const op of decodeOps(payload)) state.execute(op);
@@ -68,36 +73,47 @@ export async function checkSnapshot(file: DiskFile): Promise<boolean> {
   return footer !== undefined && hash.digest().equals(footer.sha256);
 }
 
+/** What the last bytes of the file say, if they look like a footer at all. They are checked when their turn comes. */
+async function guessEntries(file: DiskFile): Promise<number> {
+  const size = await file.size();
+  const bytes = Buffer.alloc(BLOCK_HEADER_BYTES + FOOTER_BYTES);
+  if (size < bytes.length) return 0;
+  await file.read(bytes, size - bytes.length);
+  return Math.min(Number(bytes.readBigUInt64LE(BLOCK_HEADER_BYTES)), size / ENTRY_BYTES_MIN);
+}
+
 async function readBlocks(
   file: DiskFile,
   seed: number,
   onBlock: (...block: [...Parameters<OnBlock>, whole: Uint8Array]) => void,
 ): Promise<Footer | undefined> {
-  const size = await file.size();
-  let buffer = Buffer.alloc(Math.min(size, CHUNK_BYTES));
-  let filled = 0;
-  // Where the next block begins: in the buffer, and in the file.
-  let at = 0;
+  const input = new ReadAhead(file, FILE_HEADER_BYTES, await file.size(), PIECE_BYTES);
+  try {
+    return await readFrom(input, seed, onBlock);
+  } finally {
+    await input.settle();
+  }
+}
+
+async function readFrom(
+  input: ReadAhead,
+  seed: number,
+  onBlock: (...block: [...Parameters<OnBlock>, whole: Uint8Array]) => void,
+): Promise<Footer | undefined> {
   for (let position = FILE_HEADER_BYTES; ; ) {
-    const header = parseBlockHeader(buffer.subarray(at, filled));
-    const wanted = BLOCK_HEADER_BYTES + (header?.length ?? 0);
-    if (filled - at < wanted) {
-      if (position + wanted > size) return undefined;
-      if (wanted > buffer.length) buffer = Buffer.alloc(wanted);
-      filled = await file.read(buffer, position);
-      at = 0;
-      if (filled < wanted) return undefined;
-      continue;
-    }
+    if (!(await input.fill(BLOCK_HEADER_BYTES))) return undefined;
+    const header = parseBlockHeader(input.bytes);
     if (header === undefined) return undefined;
-    const block = buffer.subarray(at, at + wanted);
+    const wanted = BLOCK_HEADER_BYTES + header.length;
+    if (!(await input.fill(wanted))) return undefined;
+    const block = input.bytes.subarray(0, wanted);
     if (blockCrc(block, seed) !== header.crc) return undefined;
     seed = header.crc;
-    at += wanted;
     position += wanted;
+    input.skip(wanted);
     const payload = block.subarray(BLOCK_HEADER_BYTES);
     try {
-      if (header.kind === "footer") return position === size ? decodeFooter(payload) : undefined;
+      if (header.kind === "footer") return (await input.fill(1)) ? undefined : decodeFooter(payload);
       onBlock(header.kind, payload, position, block);
     } catch (error) {
       if (error instanceof DecodeError) return undefined;
