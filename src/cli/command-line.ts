@@ -153,15 +153,18 @@ const REMEDIES: Partial<Record<ErrorCode, string>> = {
   ERR_FOREIGN_DIRECTORY: "files of two replicas are mixed here; move those that do not belong to another place",
 };
 const SYSTEM_REMEDIES: ReadonlyMap<string, string> = new Map([
-  ["ENOENT", "it is not there; check the path"],
-  ["ENOTDIR", "it is not a directory; give the one that openReplica gets"],
+  ["ENOENT", "check the path"],
+  ["ENOTDIR", "give the directory that openReplica gets"],
   ["EACCES", "run this as the user who owns it"],
   ["EPERM", "run this as the user who owns it"],
   ["EIO", "the disk fails; copy what can still be read"],
 ]);
 
 function isForeseen(error: unknown): error is Error & { code: string } {
-  return isReplicaError(error) || (error instanceof Error && "code" in error && "syscall" in error);
+  // Those of the system look like EACCES, those that Node.js raises for our mistakes like ERR_INVALID_ARG_TYPE.
+  return (
+    isReplicaError(error) || (error instanceof Error && "code" in error && /^E[A-Z0-9]+$/.test(String(error.code)))
+  );
 }
 
 function explain(error: Error & { code: string }): { code: string; message: string } {

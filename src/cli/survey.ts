@@ -39,6 +39,8 @@ export async function withSurvey<T>(
   progress: Progress,
   use: (survey: Survey) => Promise<T>,
 ): Promise<T> {
+  // First, since it says best what is wrong with a path.
+  await disk.list(directory);
   const release = await lockDirectory(disk, directory, true);
   try {
     return await use(await survey(disk, directory, progress));
