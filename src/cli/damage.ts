@@ -14,8 +14,7 @@ export function damageOf({ identity, found, unusable, bytesByName }: Survey): re
   const damage: Damage[] = [];
   if (identity.type === "bad") damage.push({ name: "identity", text: "identity: is bad" });
   if (identity.type === "absent") damage.push({ name: "identity", text: "identity: is absent" });
-  if (unusable !== undefined)
-    damage.push({ text: `nothing can be used: ${unusable}; restore a backup, or let peers fill an empty directory` });
+  if (unusable !== undefined) damage.push({ text: `nothing can be used: ${unusable}` });
   if (found === undefined) return damage;
   const { end, badSnapshots } = found;
   for (const name of badSnapshots.map(snapshotName)) {

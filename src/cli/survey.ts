@@ -1,6 +1,6 @@
 /** Reads a data directory as recovery would, of whichever replica and cluster it is, and changes nothing in it. */
 import type { FileHeader } from "../codec/file-header.ts";
-import { isReplicaError, ReplicaError } from "../errors.ts";
+import { ReplicaError } from "../errors.ts";
 import type { Disk } from "../storage/disk.ts";
 import { codeOf, type Listing, listDirectory, segmentName, snapshotName, withFile } from "../storage/files.ts";
 import { type Identity, type ReadIdentity, readIdentity } from "../storage/identity.ts";
@@ -75,12 +75,17 @@ async function survey(disk: Disk, directory: string, progress: Progress): Promis
   try {
     return { ...common, found: await findState(disk, directory, listing, whose, progress.report), unusable: undefined };
   } catch (error) {
-    const isDamage = isReplicaError(error) ? error.code === "ERR_CORRUPT" : codeOf(error) === "EIO";
-    if (!isDamage || !(error instanceof Error)) throw error;
-    return { ...common, found: undefined, unusable: error.message };
+    const remedy = REMEDIES.get(codeOf(error));
+    if (remedy === undefined || !(error instanceof Error)) throw error;
+    return { ...common, found: undefined, unusable: `${error.message}; ${remedy}` };
   }
 }
 
+/** Of failures that are a finding: there still are files to be listed. */
+const REMEDIES: ReadonlyMap<unknown, string> = new Map([
+  ["ERR_CORRUPT", "restore a backup, or let peers fill an empty directory"],
+  ["EIO", "the disk fails; copy what can still be read"],
+]);
 const LOCK_FILE = "lock";
 const OUR_FILES = /^(?:identity|\d{10}\.(?:log|snapshot))(?:\.damaged)?(?:\.tmp)?$/;
 /** Where no file says whose it is, no file belongs to anybody else. */

@@ -1,6 +1,7 @@
 /** `wavekv` over a disk in memory: what it is told to do, what it reports, and that it changes nothing. */
 import { beforeAll, describe, expect, test } from "vitest";
 import { openReplica, type Replica } from "wavekv";
+import { inProcessNetwork } from "wavekv/transports/in-process";
 import { runCommandLine } from "../../../src/cli/command-line.ts";
 import type { InspectReport } from "../../../src/cli/inspect.ts";
 import type { KeyList } from "../../../src/cli/keys.ts";
@@ -224,6 +225,60 @@ describe("inspect", () => {
     expect(report.recovery?.newEpoch).toBe("damaged");
   });
 
+  test("tells a process that ended by itself from a torn write", async () => {
+    const disk = new MemoryDisk();
+    const replica = await start(disk);
+    await replica.put("a", 1);
+    const killed = disk.clone(true);
+    await replica.close();
+    const { recovery } = await inspect(killed);
+    expect(recovery).toEqual({ closedInGoodOrder: false, cutBytes: 0, newEpoch: "unclean" });
+    expect((await verify(killed)).ok).toBe(true);
+  });
+
+  test("says which files are of no use", async () => {
+    const disk = damaged(
+      `${DIRECTORY}/0000000002.log`,
+      flip((bytes) => bytes.length - 40),
+    );
+    disk.put(`${DIRECTORY}/0000000003.snapshot`, Uint8Array.of(1));
+    disk.put(`${DIRECTORY}/0000000001.log.damaged`, Uint8Array.of(1));
+    const { files } = await inspect(disk);
+    expect(Object.fromEntries(files.map(({ name, condition }) => [name, condition]))).toEqual({
+      "0000000001.log.damaged": "set aside",
+      "0000000002.log": "damaged",
+      "0000000002.snapshot": "in use",
+      "0000000003.log": "cut off",
+      "0000000003.snapshot": "damaged",
+      identity: "in use",
+    });
+  });
+
+  test("knows what a crash leaves where a segment was being made", async () => {
+    const disk = whole.clone(true);
+    disk.put(`${DIRECTORY}/0000000004.log`, new Uint8Array(0));
+    const { files, damage, recovery } = await inspect(disk);
+    expect(files.find(({ name }) => name === "0000000004.log")?.condition).toBe("unfinished");
+    expect(damage).toEqual([]);
+    expect(recovery).toEqual({ closedInGoodOrder: true, cutBytes: 0, newEpoch: null });
+  });
+
+  test("lists members and coverage of all, in order", async () => {
+    const disk = new MemoryDisk();
+    const network = inProcessNetwork();
+    const ours = await openReplica({ directory: DIRECTORY, disk, nodeId: "m", logger, transport: network.transport() });
+    for (const nodeId of ["z", "a"]) {
+      const other = await openReplica({ nodeId, logger, transport: network.transport() });
+      await other.put(nodeId, 1);
+      for await (const { type } of ours.watch({ key: nodeId, initial: true })) if (type === "put") break;
+      await other.close();
+    }
+    await ours.close();
+    const { members, coverage } = await inspect(disk);
+    expect(members.map(({ nodeId }) => nodeId)).toEqual(["a", "m", "z"]);
+    expect(coverage.map(({ nodeId }) => nodeId)).toEqual(["a", "m", "z"]);
+  });
+
   test("knows a copy", async () => {
     expect((await inspect(whole.clone())).recovery).toMatchObject({ closedInGoodOrder: true, newEpoch: "copied" });
   });
@@ -313,6 +368,26 @@ describe("verify", () => {
       "0000000003.log: does not continue the segment before it",
     ]);
     expect((await inspect(disk)).damage).toEqual([]);
+  });
+
+  test("a file that the disk cannot read is one, beside what that means", async () => {
+    const disk = whole.clone(true);
+    const open = disk.open.bind(disk);
+    disk.open = async (path) => {
+      const file = await open(path);
+      const read = file.read.bind(file);
+      const fails = (position: number) => path === LAST_LOG && position > 0;
+      const failing = {
+        read: (buffer: Uint8Array, position: number) => (fails(position) ? eio() : read(buffer, position)),
+      };
+      return Object.assign(file, failing);
+    };
+    const eio = () => Promise.reject(diskError("EIO", "read"));
+    const { problems } = await verify(disk);
+    expect(problems).toEqual([
+      "0000000003.log: EIO: read",
+      "nothing can be used: EIO: read; the disk fails; copy what can still be read",
+    ]);
   });
 
   test("of several problems each is told", async () => {
