@@ -2,7 +2,7 @@
 import { mkdir, mkdtemp, readdir, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { CommandError } from "./command-line.ts";
+import { CommandError, describeError } from "./command-line.ts";
 
 /**
  * Calls `use` with a directory, and removes it afterwards, whatever happened, unless it was given.
@@ -11,7 +11,9 @@ import { CommandError } from "./command-line.ts";
  */
 export async function withDirectory<T>(keep: string | undefined, use: (directory: string) => Promise<T>): Promise<T> {
   if (keep !== undefined) {
-    await mkdir(keep, { recursive: true });
+    await mkdir(keep, { recursive: true }).catch((error: unknown) => {
+      throw new CommandError(`${keep} cannot be made (${describeError(error)}); choose another directory`);
+    });
     if ((await readdir(keep)).length > 0) throw new CommandError(`${keep} is not empty; choose another directory`);
     return await use(await realpath(keep));
   }

@@ -108,3 +108,19 @@ export function storageError(what: string, cause: unknown): ReplicaError {
     ? new ReplicaError("ERR_STORAGE_FULL", `${what}: the disk is full; free space, then open again`, { cause })
     : new ReplicaError("ERR_STORAGE_FAILED", `${what}; close the replica and open it again`, { cause });
 }
+
+const OPEN_REMEDIES: Readonly<Record<string, string>> = {
+  EACCES: "this user may not use it: change its permissions, or choose another directory",
+  EPERM: "this user may not use it: change its permissions, or choose another directory",
+  EROFS: "the file system is read-only: choose another directory, or open with readOnly",
+  EEXIST: "a file is in its place: choose another directory",
+  ENOTDIR: "a file is in its place: choose another directory",
+};
+
+/** As `storageError`, for a directory that could not be opened: says why, and what to do. */
+export function openError(directory: string, cause: unknown): ReplicaError {
+  if (cause instanceof ReplicaError || FULL_CODES.has(codeOf(cause)))
+    return storageError(`cannot open ${directory}`, cause);
+  const why = OPEN_REMEDIES[String(codeOf(cause))] ?? (cause instanceof Error ? cause.message : String(cause));
+  return new ReplicaError("ERR_STORAGE_FAILED", `cannot open ${directory}: ${why}`, { cause });
+}

@@ -10,7 +10,7 @@ import type { StateOp } from "../core/ops.ts";
 import { ReplicaError } from "../errors.ts";
 import { assert, InvariantError } from "../invariant.ts";
 import { epochOf, type Lsn } from "../types.ts";
-import { storageError } from "./files.ts";
+import { openError, storageError } from "./files.ts";
 import { copyStore, pruneStore, type VerifyReport, verifyStore } from "./maintenance.ts";
 import { lockDirectory, type Opened, type OpenOptions, openDirectory, type RecoveryReport } from "./open.ts";
 import { writeSnapshot } from "./snapshot-writer.ts";
@@ -60,7 +60,7 @@ export async function openStore(
   } catch (error) {
     await release?.().catch(() => undefined);
     if (error instanceof InvariantError) throw error;
-    throw storageError(`cannot open ${options.directory}`, error);
+    throw openError(options.directory, error);
   }
 }
 

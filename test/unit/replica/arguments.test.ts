@@ -1,4 +1,5 @@
 /** What may be given to `openReplica` and to a replica, and how everything else is refused. */
+import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { openReplica, type Replica } from "../../../src/index.ts";
 import { MemoryDisk } from "../../../src/storage/memory-disk.ts";
@@ -228,3 +229,11 @@ function cycle(): unknown {
   array.push(array);
   return array;
 }
+
+test("a file where the directory should be: the message says so, and what to do", async () => {
+  const directory = fileURLToPath(import.meta.url);
+  await expect(openReplica({ directory })).rejects.toMatchObject({
+    code: "ERR_STORAGE_FAILED",
+    message: `cannot open ${directory}: a file is in its place: choose another directory`,
+  });
+});
