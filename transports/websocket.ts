@@ -245,6 +245,9 @@ function refuseUpgrade(socket: Duplex, status: string): void {
 }
 
 function checkOptions(options: WebSocketTransportOptions): void {
+  if (!Array.isArray(options?.seeds ?? []) || !Array.isArray(options?.advertise ?? [])) {
+    throw new ReplicaError("ERR_OPTION", 'seeds and advertise are arrays of addresses: ["ws://127.0.0.1:7001"]');
+  }
   onlyKeys("WebSocketTransport", options, ["listen", "seeds", "advertise", "maxFrameBytes"]);
   const { listen, seeds = [], advertise = [], maxFrameBytes } = options;
   if (listen !== undefined) checkListen(listen);
@@ -258,6 +261,7 @@ function checkOptions(options: WebSocketTransportOptions): void {
 }
 
 function checkListen(listen: WebSocketListen): void {
+  if (!isObject(listen)) throw new ReplicaError("ERR_OPTION", "listen takes an object with host, port, path");
   if (listen.path !== undefined && !listen.path.startsWith("/")) {
     throw new ReplicaError("ERR_OPTION", `listen.path must begin with "/": got ${JSON.stringify(listen.path)}`);
   }
@@ -277,10 +281,15 @@ function checkListen(listen: WebSocketListen): void {
 }
 
 function onlyKeys(what: string, value: object, known: readonly string[]): void {
+  if (!isObject(value)) throw new ReplicaError("ERR_OPTION", `${what} takes an object with ${known.join(", ")}`);
   const unknown = Object.keys(value).find((key) => !known.includes(key));
   if (unknown !== undefined) {
     throw new ReplicaError("ERR_OPTION", `${what} has no option "${unknown}": it takes ${known.join(", ")}`);
   }
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
 }
 
 /** Why this transport does not dial `address`; undefined if it does. */

@@ -42,6 +42,9 @@ describe("options", () => {
   test.each<[string, unknown, RegExp]>([
     ["an unknown option", { lisen: { port: 1 } }, /no option "lisen"/],
     ["an unknown option of listen", { listen: { port: 1, hots: "x" } }, /listen has no option "hots"/],
+    ["no object", null, /takes an object/],
+    ["a port in place of listen", { listen: 7001 }, /listen takes an object/],
+    ["one seed that is no array", { seeds: NOWHERE }, /arrays of addresses/],
     ["another interface", { listen: { host: "0.0.0.0", port: 1 } }, /authentication is not supported yet/],
     ["a name that only looks like loopback", { listen: { host: "127.0.0.1.example", port: 1 } }, /not supported yet/],
     ["a port that is none", { listen: { port: 65_536 } }, /0 to 65535/],
