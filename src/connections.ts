@@ -69,8 +69,12 @@ interface Session {
   cancelStable: () => void;
 }
 
+/** Transports that serve a replica: a second one must not get hold of it, nor close it when it is refused. */
+const inService = new WeakSet<Transport>();
+
 export class Connections {
   readonly #options: ConnectionsOptions;
+  #hasTransport = false;
   readonly #remotes = new Map<string, Remote>();
   readonly #sessions = new Map<SessionId, Session>();
   /** The ends of sessions that came while `onChannel` was still to return their name. */
@@ -95,6 +99,11 @@ export class Connections {
    */
   async open(): Promise<readonly string[]> {
     const { transport, nodeId, clusterId } = this.#options;
+    if (inService.has(transport)) {
+      throw new ReplicaError("ERR_LISTEN", "this transport serves another replica; make one for each");
+    }
+    inService.add(transport);
+    this.#hasTransport = true;
     const accept = (channel: Channel): void => this.#handOver(channel, undefined);
     const host = { nodeId, clusterId, maxFrameBytes: FRAME_BYTES_MAX, accept };
     const addresses = await transport.listen(host).catch((cause: unknown) => {
@@ -163,7 +172,9 @@ export class Connections {
     this.#cancelRoam?.();
     for (const { cancelStable } of this.#sessions.values()) cancelStable();
     for (const { state, stop } of this.#remotes.values()) if (state !== "open") stop();
+    if (!this.#hasTransport) return;
     await this.#options.transport.close();
+    inService.delete(this.#options.transport);
   }
 
   /** Looks at everybody, now and from time to time. */

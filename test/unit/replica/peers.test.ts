@@ -231,4 +231,13 @@ describe("replicas that must not mix", () => {
       expect(lines.filter((line) => /^warn: .*another nodeId/.test(line)).length).toBeGreaterThan(0);
     expect([contents(a), contents(b)]).toEqual(['[["a",1]]', '[["b",1]]']);
   });
+
+  test("a transport that serves one replica is refused to another, and goes on serving the first", async () => {
+    const network = inProcessNetwork();
+    const transport = network.transport();
+    const a = await open({ nodeId: "a", transport });
+    await expect(open({ nodeId: "second", transport })).rejects.toMatchObject({ code: "ERR_LISTEN" });
+    const b = await open({ nodeId: "b", transport: network.transport() });
+    await live(a, b);
+  });
 });
