@@ -14,8 +14,8 @@ import { type BatchOperation, LocalWrites } from "./local-writes.ts";
 import { type Member, Neighbours } from "./neighbours.ts";
 import {
   type CheckedOptions,
-  checkFlag,
   checkAcks,
+  checkFlag,
   checkSignal,
   checkTimeout,
   consoleLogger,

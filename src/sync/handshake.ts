@@ -1,7 +1,7 @@
 /** What a hello says about whether two replicas can talk. Decides, changes nothing. */
 import type { VectorPairs } from "../core/version-vector.ts";
-import { makeOrigin, type Epoch, type NodeId, type Origin, type Seq } from "../types.ts";
-import { PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN, type ByeCode, type Hello } from "./messages.ts";
+import { type Epoch, makeOrigin, type NodeId, type Origin, type Seq } from "../types.ts";
+import { type ByeCode, type Hello, PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN } from "./messages.ts";
 
 /** Who we are. */
 export interface Identity {

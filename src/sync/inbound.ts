@@ -4,7 +4,7 @@
  * anything refused is neither accepted nor superseded.
  */
 import { beats } from "../core/lww.ts";
-import { VersionVector, type VectorPairs } from "../core/version-vector.ts";
+import { type VectorPairs, VersionVector } from "../core/version-vector.ts";
 import { QUARANTINE_BYTES_MAX, QUARANTINE_ENTRIES_MAX } from "../limits.ts";
 import type { Entry, Origin, Seq } from "../types.ts";
 import type { FlowLimits } from "./flow.ts";

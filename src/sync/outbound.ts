@@ -7,8 +7,8 @@
  */
 import type { CoreState } from "../core/core-state.ts";
 import { NO_SLOT } from "../core/table.ts";
-import { VersionVector, type VectorPairs } from "../core/version-vector.ts";
-import { nodeIdOf, type Entry, type Lsn, type NodeId, type Origin } from "../types.ts";
+import { type VectorPairs, VersionVector } from "../core/version-vector.ts";
+import { type Entry, type Lsn, type NodeId, nodeIdOf, type Origin } from "../types.ts";
 import type { Ready, SessionId } from "./committed.ts";
 import type { FlowLimits } from "./flow.ts";
 import type { Page } from "./messages.ts";

@@ -4,39 +4,40 @@
  *
  * PROTOCOL.md describes what it does and why it is sound.
  */
-import type { CoreState } from "../core/core-state.ts";
+
 import type { RefusalReason } from "../core/admission.ts";
-import { VersionVector, type VectorPairs } from "../core/version-vector.ts";
+import type { CoreState } from "../core/core-state.ts";
+import { type VectorPairs, VersionVector } from "../core/version-vector.ts";
 import { assert, present, unreachable } from "../invariant.ts";
 import { PEERS_MAX } from "../limits.ts";
 import {
-  epochOf,
-  makeOrigin,
-  nodeIdOf,
   type Entry,
   type Epoch,
+  epochOf,
   type Lsn,
   type Millis,
+  makeOrigin,
   type NodeId,
+  nodeIdOf,
   type Origin,
   type Seq,
   type Stamp,
 } from "../types.ts";
 import type { Outgoing, Ready, SessionEvent, SessionId } from "./committed.ts";
 import { FLOW_LIMITS, type FlowLimits } from "./flow.ts";
-import { isPlausible, judge, replaces, type HelloVerdict } from "./handshake.ts";
+import { type HelloVerdict, isPlausible, judge, replaces } from "./handshake.ts";
 import { Inbound } from "./inbound.ts";
 import {
-  PROTOCOL_VERSION_MAX,
-  PROTOCOL_VERSION_MIN,
   type ByeCode,
   type Hello,
   type Message,
   type Page,
+  PROTOCOL_VERSION_MAX,
+  PROTOCOL_VERSION_MIN,
 } from "./messages.ts";
-import { Outbound, type Durable } from "./outbound.ts";
-import { Session, type Peer } from "./session.ts";
-import { StateWriter, type LocalWrite, type StateWriterOptions } from "./state-writer.ts";
+import { type Durable, Outbound } from "./outbound.ts";
+import { type Peer, Session } from "./session.ts";
+import { type LocalWrite, StateWriter, type StateWriterOptions } from "./state-writer.ts";
 
 /** The driver calls `tick` this often. All waiting is counted in ticks, so that a clock that jumps does no harm. */
 export const TICK_MS = 50;

@@ -7,7 +7,7 @@
  * a mark that claims the old version must go on waiting (see PROTOCOL.md, "Marks").
  */
 import type { VersionVector } from "../core/version-vector.ts";
-import { nodeIdOf, type Lsn, type NodeId, type Origin, type Seq } from "../types.ts";
+import { type Lsn, type NodeId, nodeIdOf, type Origin, type Seq } from "../types.ts";
 import { bytesToText } from "./text.ts";
 
 export interface WaitingWrite {

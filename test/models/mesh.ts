@@ -6,7 +6,7 @@
 import { CoreState } from "../../src/core/core-state.ts";
 import { beats } from "../../src/core/lww.ts";
 import { NO_SLOT } from "../../src/core/table.ts";
-import { VersionVector, type VectorPairs } from "../../src/core/version-vector.ts";
+import { type VectorPairs, VersionVector } from "../../src/core/version-vector.ts";
 import type { Outgoing, Ready, SessionId } from "../../src/sync/committed.ts";
 import type { FlowLimits } from "../../src/sync/flow.ts";
 import type { Message } from "../../src/sync/messages.ts";

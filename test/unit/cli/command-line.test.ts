@@ -24,7 +24,9 @@ async function run(disk: MemoryDisk, ...args: string[]): Promise<Result> {
   const outputOf = (name: "out" | "err") => ({
     isTerminal: false,
     hasColours: false,
-    write: (text: string) => void (written[name] += text),
+    write: (text: string) => {
+      written[name] += text;
+    },
   });
   const clock = { now: () => NOW };
   const code = await runCommandLine(args, { disk, clock, out: outputOf("out"), err: outputOf("err") });

@@ -3,7 +3,7 @@ import { STAMP_MILLIS_MAX, stampAt } from "../../../src/hybrid-logical-clock.ts"
 import { FLOW_LIMITS } from "../../../src/sync/flow.ts";
 import { TICK_MS } from "../../../src/sync/replicator.ts";
 import { type Epoch, makeOrigin, type NodeId } from "../../../src/types.ts";
-import { entry, hello, NOW, OneReplicator, OWN, page, PEER, THIRD } from "./one-replicator.ts";
+import { entry, hello, NOW, OneReplicator, OWN, PEER, page, THIRD } from "./one-replicator.ts";
 
 test("hello: version, cluster and name are checked, and both sides hear why", () => {
   const cases = [
