@@ -1,4 +1,5 @@
 /** The torture: nodes, links and writes; faults; then peace, and the comparison of what is there with the ledger. */
+import { setMaxListeners } from "node:events";
 import { join } from "node:path";
 import { pause } from "../../demo/filesync/tools.ts";
 import { choicesOf } from "../crash/random.ts";
@@ -77,9 +78,7 @@ class Torture implements Cluster {
     await Promise.all(this.nodes.map((node) => this.start(node)));
     const startMs = performance.now();
     const onFault = (line: string): void => onLine(`${((performance.now() - startMs) / 1000).toFixed(1)} s ${line}`);
-    const until = AbortSignal.any([signal, AbortSignal.timeout(durationMs)]);
-    const faults = await runFaults(this, choicesOf(seed), until, onFault);
-    signal.throwIfAborted();
+    const faults = await this.#faults(durationMs, seed, onFault);
     for (const link of this.links) link.set({ type: "up" });
     onLine("no more faults");
     const healedMs = performance.now();
@@ -139,6 +138,29 @@ class Torture implements Cluster {
     }
   }
 
+  async #faults(
+    durationMs: number,
+    seed: number,
+    onFault: (line: string) => void,
+  ): Promise<ReadonlyMap<Fault, number>> {
+    const { signal } = this.#options;
+    // Not AbortSignal.timeout: within AbortSignal.any nothing keeps that from being collected before its time is over.
+    const stop = new AbortController();
+    // Every fault under way listens.
+    setMaxListeners(0, stop.signal);
+    const abort = (): void => stop.abort();
+    signal.addEventListener("abort", abort, { once: true });
+    const timer = setTimeout(abort, durationMs);
+    try {
+      const counts = await runFaults(this, choicesOf(seed), stop.signal, onFault);
+      signal.throwIfAborted();
+      return counts;
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", abort);
+    }
+  }
+
   /** @returns how long it took all to show the same, or undefined */
   async #converged(startMs: number): Promise<number | undefined> {
     const { signal } = this.#options;
@@ -184,7 +206,9 @@ class Torture implements Cluster {
 
   async #within<T>(timeoutMs: number, problem: string, run: () => Promise<T>): Promise<T | undefined> {
     const stop = new AbortController();
-    const late = pause(timeoutMs, AbortSignal.any([stop.signal, this.#options.signal])).then(() => undefined);
+    const abort = (): void => stop.abort(this.#options.signal.reason);
+    this.#options.signal.addEventListener("abort", abort, { once: true });
+    const late = pause(timeoutMs, stop.signal).then(() => undefined);
     try {
       const result = await Promise.race([run(), late]);
       if (result === undefined) this.#wrong(problem);
@@ -194,8 +218,9 @@ class Torture implements Cluster {
       if (!(error instanceof GoneError)) throw error;
       return undefined;
     } finally {
-      stop.abort();
+      this.#options.signal.removeEventListener("abort", abort);
       late.catch(() => undefined);
+      stop.abort();
     }
   }
 
