@@ -27,14 +27,14 @@ export class KeyIndex {
   readonly #records: Records;
   readonly #cells: Uint32Array[] = Array.from({ length: DIGEST_BUCKETS }, () => NO_CELLS);
   readonly #counts = new Uint32Array(DIGEST_BUCKETS);
-  /** What a bucket begins with. */
+  /** What a bucket grows to at least. */
   #cellsMin = CELLS_MIN;
 
   constructor(records: Records) {
     this.#records = records;
   }
 
-  /** Buckets that get their first key from now on begin as large as so many keys in all will make them. */
+  /** Buckets that grow from now on become at once as large as so many keys in all will make them. */
   expect(keys: number): void {
     let cells = CELLS_MIN;
     while (cells * DIGEST_BUCKETS * LOAD_MAX < keys) cells *= 2;

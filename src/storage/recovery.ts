@@ -167,7 +167,10 @@ async function build(
   const report = (phase: RecoveryProgress["phase"], bytes: number): void => {
     if (bytes - reported < PROGRESS_BYTES && bytes < snapshotBytes + logBytes) return;
     reported = bytes;
-    onProgress({ phase, bytes, bytesTotal: snapshotBytes + logBytes, entries: state.table.size });
+    const bytesTotal = snapshotBytes + logBytes;
+    // What comes will be as what has come: overwrites lower the guess.
+    state.table.expect(Math.ceil((state.table.size * bytesTotal) / bytes));
+    onProgress({ phase, bytes, bytesTotal, entries: state.table.size });
   };
   if (base !== undefined) {
     const { header, seed, fileBytes } = files.snapshots.get(base) ?? { seed: 0, fileBytes: 0 };

@@ -9,7 +9,6 @@ import {
   blockCrc,
   decodeEntriesBlock,
   decodeFooter,
-  FOOTER_BYTES,
   type Footer,
   parseBlockHeader,
 } from "../codec/snapshots.ts";
@@ -20,8 +19,6 @@ import { ReadAhead } from "./read-ahead.ts";
 
 /** Read at once, and worked through between two turns of the event loop; a block may be larger. */
 const PIECE_BYTES = 64 * 1024;
-/** Of a block with entries, per entry: lsn, flags, lengths and one byte of the key. */
-const ENTRY_BYTES_MIN = 4;
 
 /** Gets each block but the footer, valid during the call. A DecodeError from here means a damaged snapshot. */
 type OnBlock = (kind: BlockKind, payload: Uint8Array, fileBytes: number) => void;
@@ -43,7 +40,6 @@ export async function loadSnapshot(
   onProgress: (bytes: number) => void,
 ): Promise<Footer | undefined> {
   let entries = 0;
-  state.table.expect(await guessEntries(file));
   const footer = await readBlocks(file, seed, (kind, payload, fileBytes) => {
     if (kind === "ops") {
       for (const op of decodeOps(payload)) state.execute(op);
@@ -71,15 +67,6 @@ export async function checkSnapshot(file: DiskFile): Promise<boolean> {
   const hash = createHash("sha256").update(head.subarray(0, FILE_HEADER_BYTES));
   const footer = await readBlocks(file, parsed.crc, (_kind, _payload, _bytes, block) => hash.update(block));
   return footer !== undefined && hash.digest().equals(footer.sha256);
-}
-
-/** What the last bytes of the file say, if they look like a footer at all. They are checked when their turn comes. */
-async function guessEntries(file: DiskFile): Promise<number> {
-  const size = await file.size();
-  const bytes = Buffer.alloc(BLOCK_HEADER_BYTES + FOOTER_BYTES);
-  if (size < bytes.length) return 0;
-  await file.read(bytes, size - bytes.length);
-  return Math.min(Number(bytes.readBigUInt64LE(BLOCK_HEADER_BYTES)), size / ENTRY_BYTES_MIN);
 }
 
 async function readBlocks(
