@@ -131,9 +131,10 @@ export class FolderSync {
   async #settle(path: string): Promise<void> {
     const { folder, store, base } = this.#options;
     const look = await folder.look(path);
-    if (look.type === "blocked") return this.#notice(`skipped ${path}: it ${look.reason}`);
+    if (look.type === "blocked") return this.#notice(`skipped ${JSON.stringify(path)}: it ${look.reason}`);
     const local = await this.#local.read(path, look, base.get(path));
-    if (local.type === "too-large") return this.#notice(`skipped ${path}: it is larger than ${FILE_MIB_MAX} MiB`);
+    if (local.type === "too-large")
+      return this.#notice(`skipped ${JSON.stringify(path)}: it is larger than ${FILE_MIB_MAX} MiB`);
     if (local.type === "later") return this.#later(path, local.delayMs);
     const file = local.type === "file" ? local : undefined;
 
