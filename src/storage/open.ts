@@ -103,7 +103,7 @@ export function judge(
   pendingBefore: Identity["pending"],
   { end, badSnapshots }: Found,
 ): { pending: Identity["pending"]; why: RotationReason | null; corrupt: boolean } {
-  const isHollow = pendingBefore === null && end.cut.number === 1 && end.segment === undefined;
+  const isHollow = pendingBefore !== "created" && end.cut.number === 1 && end.segment === undefined;
   const pending = end.tail === "damaged" || isHollow ? "damaged" : pendingBefore;
   const why = pending ?? (end.closed ? null : "unclean");
   return { pending, why, corrupt: pending === "damaged" || badSnapshots.length > 0 };

@@ -261,10 +261,14 @@ describe("whole files", () => {
     expect(await judge(disk, "no identity")).toBe("corrupt");
   });
 
-  test("an identity alone is not an empty store", async () => {
-    const disk = closed.clone(true);
+  // Also where the directory was copied: a copy keeps the identity, but not its fingerprint.
+  test.each([
+    ["", true],
+    [" of a copy", false],
+  ])("an identity%s alone is not an empty store", async (_name, keepFingerprints) => {
+    const disk = closed.clone(keepFingerprints);
     for (const name of await disk.list(DIRECTORY)) if (name !== "identity") await disk.remove(pathOf(name));
-    await expect(open(disk.clone(true), { strict: true })).rejects.toMatchObject({ code: "ERR_CORRUPT" });
+    await expect(open(disk, { strict: true })).rejects.toMatchObject({ code: "ERR_CORRUPT" });
     const opened = await open(disk);
     expect(opened.recovery).toMatchObject({ created: false, corrupt: true, rotated: true, why: "damaged" });
   });
