@@ -62,3 +62,5 @@ export const EXPIRE_ENTRIES_MAX = 1000;
 export const WATCH_QUEUE_BYTES_MAX = 64 * 1024 * 1024;
 /** Calls that wait for peers (write concern, `reached`, `settled`) at one time; one more is refused. */
 export const WAITS_MAX = 10_000;
+/** Connections of others that have not said hello; for one more the oldest of them is closed. */
+export const HANDSHAKES_MAX = 64;

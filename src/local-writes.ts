@@ -2,7 +2,7 @@
 import { checkKey, encodeKey } from "./codec/keys.ts";
 import { encodeValue } from "./codec/values.ts";
 import type { RefusalReason } from "./core/admission.ts";
-import { ReplicaError } from "./errors.ts";
+import { isReplicaError, ReplicaError } from "./errors.ts";
 import { type ByteRange, byteRange } from "./key-ranges.ts";
 import { BATCH_BYTES_MAX } from "./limits.ts";
 import { expiryOf, knownFields, type Limits } from "./options.ts";
@@ -28,8 +28,7 @@ export class LocalWrites {
   put(key: string, value: unknown, ttlMs: unknown): LocalWrite {
     checkKey(key, this.#limits.maxKeyBytes);
     // The value before the time: its getters may write themselves, and so move the clock.
-    const encoded = encodeValue(value);
-    if (encoded.length > this.#limits.maxValueBytes) throw this.refusal("value-too-long");
+    const encoded = this.#encode(value);
     return { key: encodeKey(key), value: encoded, expiresAt: ttlMs === undefined ? 0 : expiryOf(ttlMs, this.#now()) };
   }
 
@@ -74,6 +73,14 @@ export class LocalWrites {
         ? `an encoded value has more than ${maxValueBytes} bytes: divide it, or raise limits.maxValueBytes everywhere`
         : `the store is full (${reason}): it takes ${maxKeys} keys and ${maxBytes} bytes; delete, or raise the limits`;
     return new ReplicaError("ERR_LIMIT", message);
+  }
+
+  #encode(value: unknown): Uint8Array {
+    try {
+      return encodeValue(value, this.#limits.maxValueBytes);
+    } catch (error) {
+      throw isReplicaError(error) && error.code === "ERR_LIMIT" ? this.refusal("value-too-long") : error;
+    }
   }
 
   #operation(operation: BatchOperation): LocalWrite {

@@ -49,11 +49,14 @@ const QUIET_ENDS: ReadonlySet<string> = new Set(["lost", "closing", "duplicate",
 /** Longer than the dialer waits after a refusal, so that a problem that lasts stays in sight. */
 const PROBLEM_MS = 600_000;
 const PROBLEMS_MAX = 100;
+const STRANGERS_MS = 60_000;
 
 export class Neighbours {
   readonly #options: NeighboursOptions;
   /** What is wrong, and when it was last seen. */
   readonly #problems = new Map<string, Millis>();
+  /** When strangers that ended with a code were last told of. */
+  readonly #toldOf = new Map<string, Millis>();
   #connections: Connections | undefined;
   #addresses: readonly string[] = [];
 
@@ -149,11 +152,19 @@ export class Neighbours {
       this.#options.logger.debug(message);
       return;
     }
-    // The dialer tries again and again: said once, and shown by `status()` for as long as it lasts.
-    const isKnown = this.problems().includes(message);
+    // The dialer tries again and again: said once, and shown by `status()` for as long as it lasts. Strangers that
+    // come and go are told of once in a while.
+    const isKnown = this.problems().includes(message) || (nodeId === undefined && !this.#isNews(code));
     if (remedy !== undefined) this.#note(message);
     if (isKnown) this.#options.logger.debug(message);
     else this.warn(message);
+  }
+
+  #isNews(code: string): boolean {
+    const now = this.#options.clock.now();
+    if (now - (this.#toldOf.get(code) ?? Number.NEGATIVE_INFINITY) < STRANGERS_MS) return false;
+    this.#toldOf.set(code, now);
+    return true;
   }
 
   #note(problem: string): void {

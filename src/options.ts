@@ -1,6 +1,7 @@
 /** The options of `openReplica` and of its members: what may be given, and what is refused. */
 import type { Timers, WallClock } from "./clock.ts";
 import { ReplicaError } from "./errors.ts";
+import { STAMP_MILLIS_MAX } from "./hybrid-logical-clock.ts";
 import {
   BATCH_BYTES_MAX,
   BATCH_ENTRIES_MAX,
@@ -157,7 +158,8 @@ function checkPorts(options: ReplicaOptions): void {
     const missing = methods.filter((method) => !isPort || typeof Reflect.get(port, method) !== "function");
     if (missing.length > 0) throw optionError(name, `an object with ${methods.join(", ")}`);
   }
-  const { onProgress } = options;
+  const { clock, onProgress } = options;
+  if (clock !== undefined) inRange("the time of clock", Math.floor(clock.now()), 0, STAMP_MILLIS_MAX);
   if (onProgress !== undefined && typeof onProgress !== "function") throw optionError("onProgress", "a function");
 }
 

@@ -26,9 +26,9 @@ export interface Disk {
   fingerprint(path: string): Promise<string>;
   /**
    * Takes the directory for this process until `release`, or says who has it.
-   * The lock of a process that has died is taken over.
+   * The lock of a process that has died is taken over. To read leaves no trace in the directory. Default: to write.
    */
-  lock(directory: string): Promise<{ release(): Promise<void> } | { heldBy: string }>;
+  lock(directory: string, use?: "read" | "write"): Promise<{ release(): Promise<void> } | { heldBy: string }>;
 }
 
 export interface DiskFile {

@@ -1,7 +1,7 @@
 /** The real disk, over `node:fs`. */
 import * as fs from "node:fs";
 import { dirname, resolve } from "node:path";
-import { lockDirectory } from "./directory-lock.ts";
+import { lockDirectory, lockForReading } from "./directory-lock.ts";
 import type { Disk, DiskFile } from "./disk.ts";
 
 const DIRECTORY_MODE = 0o700;
@@ -33,7 +33,7 @@ export const nodeDisk: Disk = {
     // only where there is none: mounts that get another number on every boot would look like copies.
     return birthtimeNs > 0n ? `${ino}-${birthtimeNs}` : `${ino}@${dev}`;
   },
-  lock: lockDirectory,
+  lock: (directory, use) => (use === "read" ? lockForReading(directory) : lockDirectory(directory)),
 };
 
 async function syncPath(path: string): Promise<void> {

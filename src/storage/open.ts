@@ -168,7 +168,7 @@ function describeDamage({ badSnapshots, end }: Found): string {
 export async function lockDirectory(disk: Disk, directory: string, readOnly: boolean): Promise<() => Promise<void>> {
   try {
     if (!readOnly) await disk.makeDirectory(directory);
-    const lock = await disk.lock(directory);
+    const lock = await disk.lock(directory, readOnly ? "read" : "write");
     if ("heldBy" in lock) throw new ReplicaError("ERR_LOCKED", `${directory} is held by ${lock.heldBy}`);
     return () => lock.release();
   } catch (error) {

@@ -10,7 +10,7 @@ import type { StateOp } from "../core/ops.ts";
 import { ReplicaError } from "../errors.ts";
 import { assert, InvariantError } from "../invariant.ts";
 import { epochOf, type Lsn } from "../types.ts";
-import { openError, storageError } from "./files.ts";
+import { codeOf, IDENTITY_FILE, openError, storageError } from "./files.ts";
 import { copyStore, pruneStore, type VerifyReport, verifyStore } from "./maintenance.ts";
 import { lockDirectory, type Opened, type OpenOptions, openDirectory, type RecoveryReport } from "./open.ts";
 import { writeSnapshot } from "./snapshot-writer.ts";
@@ -126,7 +126,10 @@ export class Store {
       if (wal.segmentBytes >= this.#rotateAtBytes) await this.#rotate(wal);
       await wal.append(ops, lsn);
       const { durability } = this.#options;
-      if (durability === "always" || ops.some(({ type }) => type === "lease" || type === "rotate")) await wal.sync();
+      // A lease is taken about once in a second of writing.
+      const issues = ops.some(({ type }) => type === "lease" || type === "rotate");
+      if (issues) await this.#checkPlace();
+      if (durability === "always" || issues) await wal.sync();
       else if (durability !== "os") this.#syncLater(wal, durability.intervalMs);
     } catch (error) {
       throw this.#fail(error);
@@ -136,6 +139,15 @@ export class Store {
     if (this.#failure !== undefined) throw this.#failure;
     this.#wakeWaiters(wal.lsn);
     if (wal.bytes >= this.#checkpointAtBytes) this.#checkpointIfGrown(wal);
+  }
+
+  /** Files that were removed below our feet take writes without an error, and lose them when they are closed. */
+  async #checkPlace(): Promise<void> {
+    const { disk, directory } = this.#options;
+    await disk.fingerprint(`${directory}/${IDENTITY_FILE}`).catch((error: unknown) => {
+      if (codeOf(error) !== "ENOENT") throw error;
+      throw new ReplicaError("ERR_STORAGE_FAILED", `${directory} was removed or emptied: its writes are not kept`);
+    });
   }
 
   /** Makes durable what was appended, whatever the mode. @throws as `append` */

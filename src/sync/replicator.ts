@@ -9,7 +9,7 @@ import type { RefusalReason } from "../core/admission.ts";
 import type { CoreState } from "../core/core-state.ts";
 import { type VectorPairs, VersionVector } from "../core/version-vector.ts";
 import { assert, present, unreachable } from "../invariant.ts";
-import { PEERS_MAX } from "../limits.ts";
+import { HANDSHAKES_MAX, PEERS_MAX } from "../limits.ts";
 import {
   type Entry,
   type Epoch,
@@ -43,6 +43,8 @@ import { type LocalWrite, StateWriter, type StateWriterOptions } from "./state-w
 export const TICK_MS = 50;
 const PROBE_TICKS = 5000 / TICK_MS;
 const SILENT_TICKS = 15_000 / TICK_MS;
+/** A connection that has not said hello by then is nobody's. */
+const HELLO_TICKS = 5000 / TICK_MS;
 const RETRY_REFUSED_TICKS = 1000 / TICK_MS;
 export interface ReplicatorOptions extends StateWriterOptions {
   readonly clusterId: string;
@@ -196,10 +198,7 @@ export class Replicator {
   connect(id: SessionId, dialed: boolean, now: Millis): void {
     const session = new Session(id, dialed, this.#tick, now, this.#durable.coverage.clone());
     this.#sessions.set(id, session);
-    if (this.#sessions.size > PEERS_MAX) {
-      this.#end(session, "too-many-peers", `more than ${PEERS_MAX} connections`);
-      return;
-    }
+    this.#makeRoom();
     this.#send(session, {
       type: "hello",
       versionMin: PROTOCOL_VERSION_MIN,
@@ -213,6 +212,15 @@ export class Replicator {
       links: [...this.#sessionByPeer.keys()],
       wallClock: now,
     });
+  }
+
+  /** Connections that say nothing must not keep out those that would: of too many, the oldest has to go. */
+  #makeRoom(): void {
+    const nameless = [...this.#sessions.values()].filter(({ peer, dialed }) => peer === undefined && !dialed);
+    const [oldest] = nameless;
+    if (oldest !== undefined && nameless.length > HANDSHAKES_MAX) {
+      this.#end(oldest, "too-many-peers", `more than ${HANDSHAKES_MAX} connections that have not said hello`);
+    }
   }
 
   /** The channel has closed. */
@@ -261,8 +269,9 @@ export class Replicator {
     this.#tick += 1;
     this.#writer.expire(now);
     for (const session of [...this.#sessions.values()]) {
-      if (this.#tick - session.lastReceivedTick > SILENT_TICKS) {
-        this.#end(session, "silent", `nothing received for ${(SILENT_TICKS * TICK_MS) / 1000} s`);
+      const patienceTicks = session.peer === undefined ? HELLO_TICKS : SILENT_TICKS;
+      if (this.#tick - session.lastReceivedTick > patienceTicks) {
+        this.#end(session, "silent", `nothing received for ${(patienceTicks * TICK_MS) / 1000} s`);
         continue;
       }
       const { peer } = session;
@@ -330,6 +339,9 @@ export class Replicator {
     const nodeId = nodeIdOf(origin);
     const verdict = judge(hello, { nodeId, epoch: epochOf(origin), clusterId, incarnation, nextSeq });
     const used = this.#sessionByPeer.get(hello.nodeId);
+    if (used === undefined && this.#sessionByPeer.size >= PEERS_MAX && verdict.type === "welcome") {
+      return { type: "refused", code: "too-many-peers", detail: `connected to ${PEERS_MAX} replicas already` };
+    }
     if (verdict.type !== "welcome" || used?.peer === undefined) return verdict;
     const detail = "another connection to the same replica is used";
     const fresh = { dialed: session.dialed, incarnation: hello.incarnation };

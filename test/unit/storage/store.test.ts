@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Disk } from "../../../src/storage/disk.ts";
 import { MemoryDisk } from "../../../src/storage/memory-disk.ts";
 import { nodeDisk } from "../../../src/storage/node-disk.ts";
-import { commit, contentsOf, countingRandom, open, put, valuesOf } from "../../models/store-harness.ts";
+import { commit, contentsOf, countingRandom, DIRECTORY, open, put, valuesOf } from "../../models/store-harness.ts";
 
 let root = "";
 beforeAll(async () => {
@@ -112,4 +112,15 @@ test("directories are for their owner only", async () => {
     expect((await stat(join(directory, name))).mode & 0o777).toBe(0o600);
   }
   await opened.store.close();
+});
+
+test("a directory that is removed below a live store: no write is acknowledged once that is noticed", async () => {
+  const disk = new MemoryDisk();
+  const opened = await open(disk);
+  await commit(opened, [{ type: "lease", stamp: 1 }, put(opened.state, 1, "a", "1")]);
+  for (const name of await disk.list(DIRECTORY)) await disk.remove(`${DIRECTORY}/${name}`);
+  const late = commit(opened, [{ type: "lease", stamp: 2 }, put(opened.state, 2, "b", "2")]);
+  await expect(late).rejects.toMatchObject({ code: "ERR_STORAGE_FAILED" });
+  await expect(late).rejects.toThrow("removed");
+  await expect(commit(opened, [put(opened.state, 3, "c", "3")])).rejects.toMatchObject({ code: "ERR_STORAGE_FAILED" });
 });

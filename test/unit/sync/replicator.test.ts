@@ -427,3 +427,20 @@ test("a hot key that waits is resolved by the next version that is sent", () => 
   one.commit();
   expect(one.take(1, "page").at(-1)?.mark).toEqual(expect.arrayContaining([[THIRD, 1]]));
 });
+
+test("connections that say nothing are closed after 5 s, and never keep out a peer", () => {
+  const one = new OneReplicator();
+  for (let id = 1; id <= 2000; id += 1) one.replicator.connect(id, false, NOW);
+  expect([...one.replicator.sessions]).toHaveLength(64);
+  one.meet(3000, hello(), false);
+  expect([...one.replicator.sessions].some(({ peer }) => peer?.nodeId === "peer")).toBe(true);
+  one.tick(5000 / TICK_MS + 1);
+  expect([...one.replicator.sessions].map(({ id }) => id)).toEqual([3000]);
+});
+
+test("a connection that we dialed is not closed for others that say nothing", () => {
+  const one = new OneReplicator();
+  one.replicator.connect(1, true, NOW);
+  for (let id = 2; id <= 200; id += 1) one.replicator.connect(id, false, NOW);
+  expect([...one.replicator.sessions][0]?.id).toBe(1);
+});
