@@ -97,9 +97,14 @@ async function runSweep(signal: AbortSignal): Promise<number> {
     {
       cwd: checkout,
       env: { ...process.env, WAVEKV_SWEEP: "full" },
-      stdio: "inherit",
+      stdio: ["inherit", "pipe", "inherit"],
     },
   );
+  let output = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    output += text;
+    process.stdout.write(text);
+  });
   const abort = (): void => void child.kill("SIGTERM");
   signal.addEventListener("abort", abort, { once: true });
   const code = await new Promise<number | null>((resolve, reject) => {
@@ -107,7 +112,16 @@ async function runSweep(signal: AbortSignal): Promise<number> {
     child.on("close", resolve);
   });
   signal.throwIfAborted();
-  return code === 0 ? 0 : 1;
+  let crashPoints = 0;
+  let images = 0;
+  for (const [, points, opened] of output.matchAll(/(\d+) crash points, (\d+) images/g)) {
+    crashPoints += Number(points);
+    images += Number(opened);
+  }
+  print(
+    `crash points ${crashPoints}, images ${images}, ${code === 0 ? "all a prefix of the commits" : "not all right"}`,
+  );
+  return code === 0 && images > 0 ? 0 : 1;
 }
 
 async function withTemporaryDirectory<T>(use: (directory: string) => Promise<T>): Promise<T> {

@@ -148,8 +148,8 @@ describe("a log that was not closed", () => {
   });
 
   test.each([
-    ["zeros", Buffer.alloc(4096)],
-    ["noise", Buffer.from(Array.from({ length: 4096 }, (_, index) => (index * 197 + (index >> 3)) & 0xff))],
+    ["1 MiB of zeros", Buffer.alloc(2 ** 20)],
+    ["1 MiB of noise", Buffer.from(Uint8Array.from({ length: 2 ** 20 }, (_, n) => (n * 197 + (n >> 3)) & 0xff))],
     ["one byte", Buffer.from([1])],
   ])("loses nothing to %s behind its end", async (_name, rubbish) => {
     const disk = killed.clone(true);
