@@ -1,9 +1,7 @@
-/** A transport of one's own, complete: frames over TCP on loopback, each behind its length in four bytes. */
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import type { Channel, Transport } from "wavekv";
-
-/** @param port  0 picks one that is free; addresses look like `tcp:7001` */
+/** Frames over TCP on loopback, each behind its length. `port`: 0 picks a free one; addresses look like `tcp:7001` */
 export function tcpTransport(port: number, seeds: readonly string[] = []): Transport {
   const server = createServer({ noDelay: true });
   const sockets = new Set<Socket>();
@@ -18,9 +16,8 @@ export function tcpTransport(port: number, seeds: readonly string[] = []): Trans
     },
     seeds: () => seeds,
     async dial(address, signal) {
-      const url = new URL(address);
-      if (!server.listening || url.protocol !== "tcp:") throw new Error(`cannot dial ${address}`);
-      const socket = own(connect(Number(url.pathname), "127.0.0.1")).setNoDelay();
+      if (!server.listening || !/^tcp:\d{1,5}$/.test(address)) throw new Error(`cannot dial ${address}`);
+      const socket = own(connect(Number(address.slice("tcp:".length)), "127.0.0.1")).setNoDelay();
       await once(socket, "connect", { signal }).catch((error: unknown) => {
         socket.destroy();
         throw signal.aborted ? signal.reason : error;
@@ -33,7 +30,6 @@ export function tcpTransport(port: number, seeds: readonly string[] = []): Trans
     },
   };
 }
-
 function channelOf(socket: Socket, frameMax: number): Channel {
   let [wanted, isLength] = [4, true];
   // Once closed here we read on, whatever comes, only to see the other end close.
