@@ -1,6 +1,6 @@
 /** Member records: how a replica announces itself in the reserved part of the key space. */
 import { RESERVED_PREFIX_BYTE } from "../limits.ts";
-import { isEpoch, isNodeId, type Epoch, type NodeId } from "../types.ts";
+import { type Epoch, isEpoch, isNodeId, type NodeId } from "../types.ts";
 import { decodeValue, encodeValue, isValue } from "./values.ts";
 
 export interface MemberRecord {
