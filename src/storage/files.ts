@@ -38,7 +38,9 @@ export async function listDirectory(disk: Disk, directory: string): Promise<List
   return {
     segments: numbers(/^(\d{10})\.log$/),
     snapshots: numbers(/^(\d{10})\.snapshot$/),
-    temporaries: names.filter((name) => /^(identity|\d{10}\.(log|snapshot)(\.damaged)?)\.tmp$/.test(name)),
+    temporaries: names.filter((name) =>
+      /^(identity|lock\.[0-9a-f-]{36}|\d{10}\.(log|snapshot)(\.damaged)?)\.tmp$/.test(name),
+    ),
     hasIdentity: names.includes(IDENTITY_FILE),
   };
 }
