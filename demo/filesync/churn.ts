@@ -3,7 +3,7 @@ import { constants } from "node:fs";
 import { mkdir, open, unlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { pause } from "./command-line.ts";
-import { listFiles } from "./compare.ts";
+import { isAbsence, listFiles } from "./compare.ts";
 
 export interface ChurnOptions {
   readonly folders: readonly string[];
@@ -38,7 +38,7 @@ export async function churn({ folders, durationMs, seed, signal }: ChurnOptions)
       counts[action] += 1;
     } catch (error) {
       // What was there a moment ago has been removed, which may be a deletion that has just arrived.
-      if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+      if (!isAbsence(error)) throw error;
     }
     await pause(random() * PAUSE_MS_MAX, signal);
   }

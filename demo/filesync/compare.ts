@@ -1,6 +1,6 @@
 /** Whether folders hold the same files, byte by byte. Looks at regular files only, as the synchronisation does. */
 import { readdir, readFile } from "node:fs/promises";
-import { join, relative, sep } from "node:path";
+import { join } from "node:path";
 import { pause } from "./command-line.ts";
 import { PRIVATE_DIRECTORY } from "./paths.ts";
 
@@ -63,20 +63,37 @@ export async function waitForEquality(
   }
 }
 
-/** Every regular file below a directory, relative, `/` between segments. */
+/**
+ * Every regular file below a directory, relative, `/` between segments. Directories that go while we look
+ * hold nothing; the directory itself has to be there.
+ */
 export async function listFiles(directory: string): Promise<string[]> {
-  const entries = await readdir(directory, { recursive: true, withFileTypes: true });
-  return entries
-    .filter((entry) => entry.isFile())
-    .map((entry) => relative(directory, join(entry.parentPath, entry.name)).split(sep).join("/"))
-    .filter((path) => !path.startsWith(`${PRIVATE_DIRECTORY}/`));
+  const files: string[] = [];
+  const pending = [""];
+  for (let prefix = pending.pop(); prefix !== undefined; prefix = pending.pop()) {
+    const entries = await readdir(join(directory, prefix), { withFileTypes: true }).catch((error: unknown) => {
+      if (prefix !== "" && isAbsence(error)) return [];
+      throw error;
+    });
+    for (const entry of entries) {
+      const path = `${prefix}${entry.name}`;
+      if (entry.isFile()) files.push(path);
+      else if (entry.isDirectory() && path !== PRIVATE_DIRECTORY) pending.push(`${path}/`);
+    }
+  }
+  return files;
+}
+
+/** Whether an error says that a file, or a directory on the way to it, is not there (any more). */
+export function isAbsence(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
 }
 
 async function readOrUndefined(path: string): Promise<Buffer | undefined> {
   try {
     return await readFile(path);
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    if (isAbsence(error)) return undefined;
     throw error;
   }
 }
