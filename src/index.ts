@@ -1,5 +1,14 @@
 /** The public API of wavekv. */
 
+export type {
+  CloseOptions,
+  Peer,
+  PutOptions,
+  SettledOptions,
+  WaitOptions,
+  WatchOptions,
+  WriteOptions,
+} from "./calls.ts";
 export type { Timers, WallClock } from "./clock.ts";
 export { type ErrorCode, isReplicaError, ReplicaError } from "./errors.ts";
 export type { PeerEvent } from "./hooks.ts";
@@ -10,16 +19,7 @@ export { openReplica } from "./open-replica.ts";
 export type { Durability, Limits, Logger, ReplicaOptions } from "./options.ts";
 export type { Random } from "./random.ts";
 export type { EntryInfo, ScanOptions } from "./reader.ts";
-export type {
-  CloseOptions,
-  Peer,
-  PutOptions,
-  Replica,
-  SettledOptions,
-  WaitOptions,
-  WatchOptions,
-  WriteOptions,
-} from "./replica.ts";
+export type { Replica } from "./replica.ts";
 export type { PeerState, PeerStatus, Status } from "./status.ts";
 export type { Disk, DiskFile } from "./storage/disk.ts";
 export type { VerifyReport } from "./storage/maintenance.ts";

@@ -1,11 +1,11 @@
 /** The writes of this replica's user: checked, encoded, and refused with an error that says what to do. */
+import { expiryOf, knownFields } from "./arguments.ts";
 import { checkKey, encodeKey } from "./codec/keys.ts";
 import { encodeValue } from "./codec/values.ts";
 import type { RefusalReason } from "./core/admission.ts";
 import { isReplicaError, ReplicaError } from "./errors.ts";
-import { type ByteRange, byteRange } from "./key-ranges.ts";
 import { BATCH_BYTES_MAX } from "./limits.ts";
-import { expiryOf, knownFields, type Limits } from "./options.ts";
+import type { Limits } from "./options.ts";
 import type { LocalWrite } from "./sync/state-writer.ts";
 import type { Millis } from "./types.ts";
 
@@ -36,12 +36,6 @@ export class LocalWrites {
   delete(key: string): LocalWrite {
     checkKey(key, this.#limits.maxKeyBytes);
     return { key: encodeKey(key), value: null, expiresAt: 0 };
-  }
-
-  /** The range that holds just this key. @throws ReplicaError ERR_KEY */
-  rangeOf(key: string): ByteRange {
-    checkKey(key, this.#limits.maxKeyBytes);
-    return byteRange({ gte: key, lte: key });
   }
 
   /** One write for each key, the last one of those given. @throws as `put`, for the first bad one */

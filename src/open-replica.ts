@@ -1,6 +1,7 @@
 /** Opening: checks the options, recovers the directory if there is one, and starts the replica on what it found. */
 import { systemTimers } from "./clock.ts";
 import { CoreState } from "./core/core-state.ts";
+import { Engine } from "./engine.ts";
 import type { ReplicaError } from "./errors.ts";
 import { checkOptions, consoleLogger, type ReplicaOptions } from "./options.ts";
 import { systemRandom } from "./random.ts";
@@ -22,7 +23,7 @@ export async function openReplica(options: ReplicaOptions = {}): Promise<Replica
   if (directory === undefined) {
     const nodeId = checked.nodeId ?? (`node-${random.hex64()}` as NodeId);
     const state = new CoreState(makeOrigin(nodeId, random.hex64() as Epoch));
-    return await Replica.start(options, checked, { state });
+    return new Replica(await Engine.start(options, checked, { state }));
   }
   // The store may fail before the replica that is to hear of it exists.
   let tell: (error: ReplicaError) => void = () => undefined;
@@ -46,7 +47,7 @@ export async function openReplica(options: ReplicaOptions = {}): Promise<Replica
     },
   });
   try {
-    return await Replica.start(options, checked, { state, store, recovery, failed });
+    return new Replica(await Engine.start(options, checked, { state, store, recovery, failed }));
   } catch (error) {
     // What opening failed with says more than what closing fails with then.
     await store.close().catch(() => undefined);

@@ -1,6 +1,6 @@
-/** The options of `openReplica` and of its members: what may be given, and what is refused. */
+/** The options of `openReplica`: what may be given, and what is refused. */
+import { checkFlag, inRange, knownFields, optionError } from "./arguments.ts";
 import type { Timers, WallClock } from "./clock.ts";
-import { ReplicaError } from "./errors.ts";
 import { STAMP_MILLIS_MAX } from "./hybrid-logical-clock.ts";
 import {
   BATCH_BYTES_MAX,
@@ -8,7 +8,6 @@ import {
   DRIFT_MS_MAX,
   KEY_BYTES_MAX,
   KEYS_MAX,
-  PEERS_MAX,
   STORE_BYTES_MAX,
   VALUE_BYTES_MAX,
 } from "./limits.ts";
@@ -103,9 +102,6 @@ export interface CheckedOptions {
 const CLUSTER_ID_BYTES_MAX = 64;
 const INTERVAL_MS_MAX = 60_000;
 const VALUE_BYTES_LIMIT = BATCH_BYTES_MAX;
-const TTL_MS_MAX = 2 ** 45;
-/** What a timer of Node.js can wait. */
-const TIMEOUT_MS_MAX = 2 ** 31 - 1;
 
 /** @throws ReplicaError ERR_OPTION, naming the option and what it takes */
 export function checkOptions(options: ReplicaOptions): CheckedOptions {
@@ -185,55 +181,6 @@ function checkLimits(limits: Limits): Required<Limits> {
     maxBytes: whole("maxBytes", STORE_BYTES_MAX, STORE_BYTES_MAX),
     maxBatch: whole("maxBatch", BATCH_ENTRIES_MAX, BATCH_ENTRIES_MAX),
   };
-}
-
-/** @throws ReplicaError ERR_OPTION if `options` is no object or has a field that is not in `names` */
-export function knownFields(options: unknown, names: readonly string[], what: string): void {
-  if (typeof options !== "object" || options === null) throw new ReplicaError("ERR_OPTION", `${what} takes an object`);
-  for (const name of Object.keys(options)) {
-    if (names.includes(name)) continue;
-    throw new ReplicaError("ERR_OPTION", `${what} has no option "${name}"; it has ${names.join(", ")}`);
-  }
-}
-
-/** @throws ReplicaError ERR_OPTION */
-export function checkFlag(name: string, value: unknown): void {
-  if (typeof value !== "boolean") throw optionError(name, "true or false");
-}
-
-/** How many replicas are to hold a write. @throws ReplicaError ERR_OPTION */
-export function checkAcks(acks: unknown): void {
-  if (acks !== undefined) inRange("acks", acks, 1, PEERS_MAX);
-}
-
-/** @throws ReplicaError ERR_OPTION */
-export function checkSignal(signal: unknown): void {
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw optionError("signal", "an AbortSignal");
-}
-
-/** The deadline of a call, milliseconds; `undefined`: none. @throws ReplicaError ERR_OPTION */
-export function checkTimeout(timeoutMs: unknown): void {
-  if (timeoutMs !== undefined) inRange("timeoutMs", timeoutMs, 0, TIMEOUT_MS_MAX);
-}
-
-/** The moment at which an entry written `now` expires; 0: never. */
-export function expiryOf(ttlMs: unknown, now: number): number {
-  if (ttlMs === undefined) return 0;
-  if (typeof ttlMs !== "number" || !(ttlMs > 0 && ttlMs <= TTL_MS_MAX)) {
-    throw optionError("ttlMs", "a number above 0, at most 2^45");
-  }
-  return Math.ceil(now + ttlMs);
-}
-
-function inRange(name: string, value: unknown, least: number, most: number): number {
-  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < least || value > most) {
-    throw optionError(name, `a whole number from ${least} to ${most}`);
-  }
-  return value;
-}
-
-function optionError(name: string, takes: string): ReplicaError {
-  return new ReplicaError("ERR_OPTION", `${name} takes ${takes}`);
 }
 
 /** Warnings and errors on the console, nothing else. */

@@ -1,4 +1,5 @@
 /** What a reader sees: entries that have a value and whose time is not over, decoded afresh at every read. */
+import { checkFlag, knownFields } from "./arguments.ts";
 import { isUtf8 } from "./codec/bytes.ts";
 import { checkKey, decodeKey, encodeKey } from "./codec/keys.ts";
 import { decodeValue, isValue } from "./codec/values.ts";
@@ -7,7 +8,6 @@ import { NO_SLOT, type Slot } from "./core/table.ts";
 import { ReplicaError } from "./errors.ts";
 import { type ByteRange, byteRange, KEY_RANGE_FIELDS, type KeyRange, tableRange } from "./key-ranges.ts";
 import { isReserved } from "./limits.ts";
-import { checkFlag, knownFields } from "./options.ts";
 import { type Entry, type Millis, nodeIdOf } from "./types.ts";
 import { type Version, versionOf } from "./watchers.ts";
 
@@ -55,6 +55,12 @@ export class Reader {
     if (slot === NO_SLOT) return undefined;
     const value = this.#state.table.valueAt(slot);
     return value === null ? undefined : decodeValue(value);
+  }
+
+  /** @throws ReplicaError ERR_KEY, ERR_OPTION */
+  getMany(keys: readonly string[]): unknown[] {
+    if (!Array.isArray(keys)) throw new ReplicaError("ERR_OPTION", "getMany takes an array of keys");
+    return (keys as readonly string[]).map((key) => this.get(key));
   }
 
   /** @throws ReplicaError ERR_KEY */

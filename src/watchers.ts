@@ -1,7 +1,10 @@
 /** Delivers durable changes to those who watch them: ordered, gap-free, bounded. */
-import { decodeKey } from "./codec/keys.ts";
+import { checkFlag, checkSignal, knownFields } from "./arguments.ts";
+import type { WatchOptions } from "./calls.ts";
+import { checkKey, decodeKey } from "./codec/keys.ts";
 import { decodeValue } from "./codec/values.ts";
-import { type ByteRange, isInRange } from "./key-ranges.ts";
+import { ReplicaError } from "./errors.ts";
+import { type ByteRange, byteRange, isInRange, KEY_RANGE_FIELDS, narrowed } from "./key-ranges.ts";
 import { isReserved, WATCH_QUEUE_BYTES_MAX, WATCH_QUEUE_MAX } from "./limits.ts";
 import type { Change } from "./sync/committed.ts";
 import { type Entry, type Lsn, type Millis, nodeIdOf, type Origin, type Seq, type Stamp } from "./types.ts";
@@ -70,6 +73,7 @@ export interface WatchSource {
   readonly durable: (lsn: Lsn) => Promise<unknown>;
   /** The time by which entries expire. */
   readonly now: () => Millis;
+  readonly maxKeyBytes: number;
   readonly isLocal: (origin: Origin) => boolean;
 }
 
@@ -99,8 +103,13 @@ export class Watchers {
     for (const watcher of [...this.#watchers]) watcher.end(error);
   }
 
-  /** Watches from this call on, not only from the first `next`. */
-  watch(range: ByteRange, initial: boolean, signal: AbortSignal | undefined): AsyncIterableIterator<WatchEvent> {
+  /** Watches from this call on, not only from the first `next`. @throws ReplicaError ERR_OPTION, ERR_KEY */
+  watch(options: WatchOptions): AsyncIterableIterator<WatchEvent> {
+    knownFields(options, ["key", "range", "initial", "signal", ...KEY_RANGE_FIELDS], "watch");
+    const { initial = false, signal } = options;
+    checkFlag("initial", initial);
+    checkSignal(signal);
+    const range = watchedRange(options, this.#source.maxKeyBytes);
     const watcher = new Watcher(this.#source, range, initial, () => {
       this.#watchers.delete(watcher);
       signal?.removeEventListener("abort", onAbort);
@@ -261,6 +270,21 @@ class Watcher {
     this.#wakeUp?.();
     this.#wakeUp = undefined;
   }
+}
+
+/** @throws ReplicaError ERR_OPTION, ERR_KEY */
+function watchedRange(
+  { key, range = {}, initial: _initial, signal: _signal, ...fields }: WatchOptions,
+  maxKeyBytes: number,
+): ByteRange {
+  knownFields(range, KEY_RANGE_FIELDS, "a range");
+  const asked = narrowed(byteRange(fields), byteRange(range));
+  if (key === undefined) return asked;
+  if (Object.keys(fields).length + Object.keys(range).length > 0) {
+    throw new ReplicaError("ERR_OPTION", "watch takes a key or a range, not both");
+  }
+  checkKey(key, maxKeyBytes);
+  return byteRange({ gte: key, lte: key });
 }
 
 function iterationOf(watcher: Watcher): AsyncIterableIterator<WatchEvent> {

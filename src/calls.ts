@@ -1,0 +1,47 @@
+/** What the members of a replica take as options, and give back: the shapes of the calls in replica.ts. */
+import type { KeyRange } from "./key-ranges.ts";
+import type { PeerStatus } from "./status.ts";
+
+/** For whom a write waits. */
+export interface WriteOptions {
+  /** Resolve only when so many members hold the write durably, this one included. Default 1. */
+  readonly acks?: number;
+  /** Ends the wait for them: the call rejects with its reason, the write stays. */
+  readonly signal?: AbortSignal;
+}
+
+export interface PutOptions extends WriteOptions {
+  /** The entry disappears that much later, on every replica. Above 0, at most 2^45. Default: never. */
+  readonly ttlMs?: number;
+}
+
+export interface WaitOptions {
+  /** Ends the wait: the call rejects with its reason. Default: waits for ever. */
+  readonly signal?: AbortSignal;
+}
+
+export interface SettledOptions extends WaitOptions {
+  /** nodeIds. Default: all other members, reachable or not. */
+  readonly peers?: readonly string[];
+}
+
+export interface WatchOptions extends KeyRange {
+  /** Only this key. Not together with a range. */
+  readonly key?: string;
+  /** The range to watch; may also be given field by field. Default: everything. */
+  readonly range?: KeyRange;
+  /** Deliver the present entries first, then `ready`. Default false. */
+  readonly initial?: boolean;
+  /** Ends the watch: the iteration throws its reason. */
+  readonly signal?: AbortSignal;
+}
+
+export interface CloseOptions {
+  /** Reject with ERR_TIMEOUT when it takes longer, milliseconds. Default: wait for the disk, however long. */
+  readonly timeoutMs?: number;
+}
+
+/** A replica that this one knows of, with how it is. */
+export interface Peer extends PeerStatus {
+  readonly nodeId: string;
+}

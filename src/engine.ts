@@ -1,0 +1,255 @@
+/**
+ * What a live replica is made of: the parts, how they are wired to each other, and how they are let go of.
+ * What a user may ask of them is in replica.ts.
+ */
+import { checkTimeout, knownFields } from "./arguments.ts";
+import type { CloseOptions } from "./calls.ts";
+import { systemClock, systemTimers, type Timers, type WallClock } from "./clock.ts";
+import type { CoreState } from "./core/core-state.ts";
+import { Driver } from "./driver.ts";
+import { isReplicaError, ReplicaError } from "./errors.ts";
+import { Hooks } from "./hooks.ts";
+import { isReserved } from "./limits.ts";
+import { LocalWrites } from "./local-writes.ts";
+import { Neighbours } from "./neighbours.ts";
+import { type CheckedOptions, consoleLogger, type Logger, type ReplicaOptions } from "./options.ts";
+import { PeerWaits } from "./peer-waits.ts";
+import { systemRandom } from "./random.ts";
+import { isReadable, Reader } from "./reader.ts";
+import { type Status, statusOf } from "./status.ts";
+import type { RecoveryReport } from "./storage/open.ts";
+import type { Store } from "./storage/store.ts";
+import type { Change, SessionEvent } from "./sync/committed.ts";
+import { Replicator } from "./sync/replicator.ts";
+import { type Epoch, nodeIdOf } from "./types.ts";
+import { Upkeep } from "./upkeep.ts";
+import { eventOf, Watchers } from "./watchers.ts";
+import { Writer } from "./writer.ts";
+
+/** What is there before the replica lives: found in a directory, or new. */
+export interface Stored {
+  readonly state: CoreState;
+  readonly store?: Store;
+  readonly recovery?: RecoveryReport;
+  /** Resolves when the store has failed on its own account, between two writes. */
+  readonly failed?: Promise<ReplicaError>;
+}
+
+export class Engine {
+  readonly state: CoreState;
+  readonly reader: Reader;
+  readonly writer: Writer;
+  readonly watchers: Watchers;
+  readonly hooks: Hooks;
+  readonly neighbours: Neighbours;
+  readonly peerWaits: PeerWaits;
+  readonly upkeep: Upkeep;
+  readonly #readOnly: boolean;
+  readonly #checked: CheckedOptions;
+  readonly #clock: WallClock;
+  readonly #timers: Timers;
+  readonly #logger: Logger;
+  readonly #store: Store | undefined;
+  readonly #recovery: RecoveryReport | undefined;
+  readonly #replicator: Replicator;
+  readonly #driver: Driver;
+  #closing: Promise<void> | undefined;
+
+  /** @throws ReplicaError ERR_LISTEN; nothing of the replica but the store is left open then */
+  static async start(options: ReplicaOptions, checked: CheckedOptions, stored: Stored): Promise<Engine> {
+    const engine = new Engine(options, checked, stored);
+    if (options.readOnly === true) return engine;
+    try {
+      await engine.neighbours.open();
+    } catch (error) {
+      engine.#driver.stop();
+      await engine.neighbours.close();
+      await engine.#driver.idle();
+      throw error;
+    }
+    return engine;
+  }
+
+  private constructor(options: ReplicaOptions, checked: CheckedOptions, stored: Stored) {
+    const { state, store, recovery } = stored;
+    const { clusterId, limits, maxDriftMs } = checked;
+    const { clock = systemClock, timers = systemTimers, random = systemRandom, logger = consoleLogger } = options;
+    this.#readOnly = options.readOnly === true;
+    this.#checked = checked;
+    this.#clock = clock;
+    this.#timers = timers;
+    this.#logger = logger;
+    this.state = state;
+    this.#store = store;
+    this.#recovery = recovery;
+    const isWatched = (): boolean => !this.watchers.isEmpty || this.hooks.has("change");
+    this.#replicator = new Replicator({
+      state,
+      clusterId,
+      incarnation: random.hex64(),
+      limits: { ...limits, maxDriftMs },
+      isReadable,
+      isWatched,
+      nextEpoch: (epoch) => epochAbove(epoch, random.hex64()),
+    });
+    const now = (): number => this.#replicator.now(clock.now());
+    this.hooks = new Hooks((name, error) => {
+      logger.error(`a listener for "${name}" has thrown: ${String(error)}`);
+    });
+    this.#driver = new Driver({
+      replicator: this.#replicator,
+      // What a reader does to its memory, such as letting entries expire, is none of the directory's business.
+      log: this.#readOnly ? undefined : store,
+      clock,
+      timers,
+      publish: (changes) => this.#publish(changes),
+      onEvent: (event) => this.#onSession(event),
+      onFailure: (error) => this.#onFailure(error),
+      isWatched,
+      onStep: () => this.peerWaits.check(),
+    });
+    const parts = { state, replicator: this.#replicator, driver: this.#driver, clock, hooks: this.hooks };
+    const { transport } = options;
+    this.neighbours = new Neighbours({ ...parts, clusterId, transport, timers, random, logger });
+    this.peerWaits = new PeerWaits({ ...parts, neighbours: this.neighbours });
+    this.reader = new Reader({ state, now, maxKeyBytes: limits.maxKeyBytes, assertOpen: () => this.assertOpen() });
+    this.writer = new Writer({
+      ...parts,
+      reader: this.reader,
+      writes: new LocalWrites(limits, now),
+      peerWaits: this.peerWaits,
+      assertWritable: () => this.assertWritable(),
+    });
+    this.watchers = new Watchers({
+      view: (range) => this.reader.view(range),
+      lsn: () => state.lsn,
+      durable: (lsn) => this.#driver.durable(lsn, undefined),
+      now,
+      isLocal: (origin) => nodeIdOf(origin) === nodeIdOf(state.origin),
+      maxKeyBytes: limits.maxKeyBytes,
+    });
+    this.upkeep = new Upkeep({ state, driver: this.#driver, store });
+    void stored.failed?.then((error) => this.#driver.fail(error));
+    if (recovery !== undefined) this.#reportRecovery(recovery);
+  }
+
+  /** @throws ReplicaError ERR_CLOSED */
+  assertOpen(): void {
+    if (this.#closing !== undefined) throw closedError();
+  }
+
+  /** @throws ReplicaError ERR_CLOSED, ERR_READ_ONLY, ERR_STORAGE_FAILED, ERR_STORAGE_FULL */
+  assertWritable(): void {
+    this.assertOpen();
+    if (this.#readOnly) {
+      throw new ReplicaError("ERR_READ_ONLY", "the replica was opened with readOnly: open it without to write");
+    }
+    if (this.#driver.failure !== undefined) throw this.#driver.failure;
+  }
+
+  status(): Status {
+    return statusOf({
+      state: this.state,
+      replicator: this.#replicator,
+      driver: this.#driver,
+      clusterId: this.#checked.clusterId,
+      durability: this.#store === undefined ? undefined : this.#checked.durability,
+      recovery: this.#recovery,
+      members: this.neighbours.members(),
+      problems: this.neighbours.problems(),
+      now: this.#clock.now(),
+    });
+  }
+
+  /** See `Replica.close`. */
+  close(options: CloseOptions): Promise<void> {
+    try {
+      knownFields(options, ["timeoutMs"], "close");
+      checkTimeout(options.timeoutMs);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    this.#closing ??= this.#close();
+    return options.timeoutMs === undefined ? this.#closing : this.#closedWithin(this.#closing, options.timeoutMs);
+  }
+
+  #publish(changes: readonly Change[]): void {
+    this.watchers.publish(changes);
+    if (this.hooks.has("change")) {
+      for (const change of changes) {
+        const event = eventOf(change);
+        if (event !== undefined) this.hooks.emit("change", event);
+      }
+    }
+    if (changes.some(({ entry }) => isReserved(entry.key))) this.neighbours.retarget();
+  }
+
+  #onSession(event: SessionEvent): void {
+    this.neighbours.onSession(event);
+    this.#emitStatus();
+  }
+
+  #onFailure(error: ReplicaError): void {
+    this.neighbours.warn(`the log has failed, only reads go on: ${error.message}`);
+    this.watchers.close(error);
+    this.peerWaits.close(error);
+    // The same promise is awaited by close(), which reports it.
+    this.neighbours.close().catch(() => undefined);
+    this.#emitStatus();
+  }
+
+  #emitStatus(): void {
+    if (this.hooks.has("status")) this.hooks.emit("status", this.status());
+  }
+
+  #reportRecovery({ truncatedBytes, corrupt, setAside, why }: RecoveryReport): void {
+    if (truncatedBytes > 0) this.#logger.info(`${truncatedBytes} bytes of an unfinished write were cut off the log`);
+    if (corrupt) this.neighbours.warn(`the directory was damaged; set aside: ${setAside.join(", ") || "nothing"}`);
+    if (why === "copied") this.neighbours.warn("the directory is a copy: this replica goes on under a new epoch");
+  }
+
+  async #close(): Promise<void> {
+    try {
+      // Whatever was written before this call is still to become durable, and to reach the peers that keep up.
+      await this.#driver.durable(this.state.lsn, undefined).catch((error: unknown) => {
+        if (!isReplicaError(error)) throw error;
+      });
+      await this.#leave();
+    } finally {
+      await this.#driver.idle();
+      await this.#store?.close();
+    }
+  }
+
+  /** Lets go of everything but the directory. Idempotent. */
+  async #leave(): Promise<void> {
+    this.#driver.stop();
+    this.watchers.close();
+    this.peerWaits.close(closedError());
+    const closed = this.neighbours.close();
+    this.hooks.clear();
+    await closed;
+  }
+
+  #closedWithin(closing: Promise<void>, timeoutMs: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const cancel = this.#timers.after(timeoutMs, () => {
+        reject(new ReplicaError("ERR_TIMEOUT", `not closed within ${timeoutMs} ms: the disk has not answered yet`));
+        this.#leave().catch(() => undefined);
+      });
+      closing.then(resolve, reject).finally(cancel);
+    });
+  }
+}
+
+function closedError(): ReplicaError {
+  return new ReplicaError("ERR_CLOSED", "the replica is closed: open it again");
+}
+
+/** An epoch that sorts above another one, as far above as `random` says. */
+function epochAbove(epoch: Epoch, random: string): Epoch {
+  const low = BigInt(`0x${epoch}`);
+  const room = 2n ** 64n - 1n - low;
+  const next = room === 0n ? BigInt(`0x${random}`) : low + 1n + (BigInt(`0x${random}`) % room);
+  return next.toString(16).padStart(16, "0") as Epoch;
+}

@@ -1,0 +1,75 @@
+/** Waiting for what other replicas hold, by the vectors that they acknowledge: write concern, `reached`, `settled`. */
+import { checkSignal, knownFields } from "./arguments.ts";
+import type { SettledOptions, WaitOptions } from "./calls.ts";
+import type { CoreState } from "./core/core-state.ts";
+import type { Driver } from "./driver.ts";
+import { ReplicaError } from "./errors.ts";
+import type { Neighbours } from "./neighbours.ts";
+import type { Replicator } from "./sync/replicator.ts";
+import { isNodeId, nodeIdOf, type Origin, type Seq } from "./types.ts";
+import { Waits } from "./waits.ts";
+import { parseToken, type WriteToken } from "./write-tokens.ts";
+
+export interface PeerWaitsSource {
+  readonly state: CoreState;
+  readonly replicator: Replicator;
+  readonly driver: Driver;
+  readonly neighbours: Neighbours;
+}
+
+export class PeerWaits {
+  readonly #source: PeerWaitsSource;
+  readonly #waits = new Waits();
+
+  constructor(source: PeerWaitsSource) {
+    this.#source = source;
+  }
+
+  /** Resolves as `durable` does, once `acks` replicas hold the write, this one included. */
+  async held(
+    durable: Promise<WriteToken>,
+    origin: Origin,
+    seq: Seq,
+    acks: number,
+    signal: AbortSignal | undefined,
+  ): Promise<WriteToken> {
+    const { replicator } = this.#source;
+    await Promise.all([durable, this.#waits.until(() => replicator.holders(origin, seq) >= acks, signal)]);
+    return durable;
+  }
+
+  /** See `Replica.reached`. */
+  async reached(token: WriteToken, options: WaitOptions): Promise<void> {
+    knownFields(options, ["signal"], "reached");
+    checkSignal(options.signal);
+    const { origin, seq } = parseToken(token);
+    const { replicator } = this.#source;
+    await this.#waits.until(() => replicator.durable.coverage.covers(origin, seq), options.signal);
+  }
+
+  /** See `Replica.settled`. */
+  async settled(options: SettledOptions): Promise<void> {
+    const { state, replicator, driver, neighbours } = this.#source;
+    knownFields(options, ["peers", "signal"], "settled");
+    checkSignal(options.signal);
+    const others = neighbours.members().filter(({ nodeId }) => nodeId !== nodeIdOf(state.origin));
+    const { peers = others.map(({ nodeId }) => nodeId), signal } = options;
+    if (!Array.isArray(peers) || !peers.every(isNodeId)) {
+      throw new ReplicaError("ERR_OPTION", "peers takes an array of nodeIds");
+    }
+    const all = state.covered.clone();
+    const durable = driver.durable(state.lsn, undefined);
+    const isSettled = (): boolean => peers.every((peer) => replicator.ackedBy(peer).dominates(all));
+    await Promise.all([durable, this.#waits.until(isSettled, signal)]);
+  }
+
+  /** To be called when something may have become durable, here or at a peer. */
+  check(): void {
+    this.#waits.check();
+  }
+
+  /** Rejects every wait, and all later ones. */
+  close(error: Error): void {
+    this.#waits.close(error);
+  }
+}
