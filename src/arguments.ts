@@ -55,3 +55,8 @@ export function inRange(name: string, value: unknown, least: number, most: numbe
 export function optionError(name: string, takes: string): ReplicaError {
   return new ReplicaError("ERR_OPTION", `${name} takes ${takes}`);
 }
+
+/** What a call that may not throw makes of an error. Handed on as it is, for a getter of a value may throw anything. */
+export async function rejection(error: unknown): Promise<never> {
+  throw error;
+}

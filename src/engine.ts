@@ -2,7 +2,7 @@
  * What a live replica is made of: the parts, how they are wired to each other, and how they are let go of.
  * What a user may ask of them is in replica.ts.
  */
-import { checkTimeout, knownFields } from "./arguments.ts";
+import { checkTimeout, knownFields, rejection } from "./arguments.ts";
 import type { CloseOptions } from "./calls.ts";
 import { systemClock, systemTimers, type Timers, type WallClock } from "./clock.ts";
 import type { CoreState } from "./core/core-state.ts";
@@ -167,7 +167,7 @@ export class Engine {
       knownFields(options, ["timeoutMs"], "close");
       checkTimeout(options.timeoutMs);
     } catch (error) {
-      return Promise.reject(error);
+      return rejection(error);
     }
     this.#closing ??= this.#close();
     return options.timeoutMs === undefined ? this.#closing : this.#closedWithin(this.#closing, options.timeoutMs);

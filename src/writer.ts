@@ -1,5 +1,5 @@
 /** The way of a local write: checked, stamped and set in memory at once, then awaited until it is durable. */
-import { checkAcks, checkSignal, knownFields } from "./arguments.ts";
+import { checkAcks, checkSignal, knownFields, rejection } from "./arguments.ts";
 import type { PutOptions, WriteOptions } from "./calls.ts";
 import type { WallClock } from "./clock.ts";
 import type { CoreState } from "./core/core-state.ts";
@@ -108,9 +108,4 @@ export class Writer {
   #visibleOnly(writes: readonly LocalWrite[]): readonly LocalWrite[] {
     return writes.filter(({ key, value }) => value !== null || this.#source.reader.isVisible(key));
   }
-}
-
-/** Handed on as it is, for a getter of a value may throw anything. */
-async function rejection(error: unknown): Promise<never> {
-  throw error;
 }
