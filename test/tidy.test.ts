@@ -63,7 +63,7 @@ const PUBLIC_EXPORTS: Record<string, readonly string[]> = {
     "isReplicaError",
     "openReplica",
   ],
-  "./transports/in-process": ["InProcessNetwork", "inProcessNetwork"],
+  "./transports/in-process": ["InProcessNetwork", "InProcessNetworkOptions", "inProcessNetwork"],
   "./transports/websocket": ["WebSocketListen", "WebSocketTransport", "WebSocketTransportOptions"],
 };
 

@@ -2,12 +2,18 @@
  * Transports for several replicas in one process, and for tests: real frames, links that can be cut, delayed and
  * healed. Replicas on one network find one another without being told.
  */
+import type { Timers, WallClock } from "../src/clock.ts";
 import { ReplicaError } from "../src/errors.ts";
 import type { Channel, ChannelReceiver, Transport, TransportHost } from "../src/transport.ts";
 
+export interface InProcessNetworkOptions {
+  /** For tests: the time in which frames travel, the same that the replicas are given as `clock` and `timers`. */
+  readonly time?: Timers & WallClock;
+}
+
 /** A network of its own: replicas on different networks do not see each other. */
-export function inProcessNetwork(): InProcessNetwork {
-  const network = new Network();
+export function inProcessNetwork({ time = realTime }: InProcessNetworkOptions = {}): InProcessNetwork {
+  const network = new Network(time);
   return {
     transport: () => new InProcessTransport(network),
     cut: (a, b) => network.cut(a, b),
@@ -75,7 +81,7 @@ class InProcessTransport implements Transport {
         else resolve(this.#network.connect(from, to));
       };
       // There and back: a handshake costs what it would cost elsewhere.
-      const cancel = callAfter(2 * this.#network.latencyMs(from, this.#network.at(address)), connect);
+      const cancel = this.#network.time.after(2 * this.#network.latencyMs(from, this.#network.at(address)), connect);
       const giveUp = (): void => {
         settle();
         cancel();
@@ -108,9 +114,14 @@ interface Listener {
 }
 
 class Network {
+  readonly time: Timers & WallClock;
   readonly #listeners = new Map<string, Listener>();
   readonly #cuts = new Map<string, readonly [string, string]>();
   readonly #delaysMs = new Map<string, number>();
+
+  constructor(time: Timers & WallClock) {
+    this.time = time;
+  }
 
   add(host: TransportHost): Listener {
     // Two live replicas with one nodeId are a mistake that the protocol has to see, so they get an address each.
@@ -136,8 +147,9 @@ class Network {
 
   /** Hands one end to `to` and returns the other. */
   connect(from: Listener, to: Listener): Channel {
-    const ours = new End(to.address, from.ends, () => this.latencyMs(from, to));
-    const theirs = new End(from.address, to.ends, () => this.latencyMs(from, to));
+    const latencyMs = (): number => this.latencyMs(from, to);
+    const ours = new End(to.address, from.ends, this.time, latencyMs);
+    const theirs = new End(from.address, to.ends, this.time, latencyMs);
     ours.join(theirs);
     theirs.join(ours);
     // In a task of its own, so that what `accept` throws is not mistaken for a dial that failed.
@@ -184,6 +196,7 @@ interface Arrival {
 
 class End implements Channel {
   readonly remote: string;
+  readonly #time: Timers & WallClock;
   readonly #latencyMs: () => number;
   readonly #siblings: Set<End>;
   #other: End | undefined;
@@ -192,8 +205,9 @@ class End implements Channel {
   #cancelDelivery: (() => void) | undefined;
   #ended = false;
 
-  constructor(remote: string, siblings: Set<End>, latencyMs: () => number) {
+  constructor(remote: string, siblings: Set<End>, time: Timers & WallClock, latencyMs: () => number) {
     this.remote = remote;
+    this.#time = time;
     this.#siblings = siblings;
     this.#latencyMs = latencyMs;
     siblings.add(this);
@@ -210,12 +224,12 @@ class End implements Channel {
 
   send(frame: Uint8Array): void {
     // A copy, as a network would make: neither side can reach into the memory of the other.
-    this.#other?.arrive({ dueMs: performance.now() + this.#latencyMs(), what: frame.slice() });
+    this.#other?.arrive({ dueMs: this.#time.now() + this.#latencyMs(), what: frame.slice() });
   }
 
   close(): void {
     // Behind the frames that are on their way, and with the delay that they have.
-    this.#other?.leave({ dueMs: performance.now() + this.#latencyMs(), what: { closed: "closed by the other end" } });
+    this.#other?.leave({ dueMs: this.#time.now() + this.#latencyMs(), what: { closed: "closed by the other end" } });
     this.end("closed by us");
   }
 
@@ -254,7 +268,7 @@ class End implements Channel {
   #schedule(): void {
     const next = this.#inbox[0];
     if (next === undefined || this.#receiver === undefined || this.#cancelDelivery !== undefined) return;
-    this.#cancelDelivery = callAfter(next.dueMs - performance.now(), () => {
+    this.#cancelDelivery = this.#time.after(next.dueMs - this.#time.now(), () => {
       this.#cancelDelivery = undefined;
       this.#deliver();
       this.#schedule();
@@ -263,7 +277,7 @@ class End implements Channel {
 
   /** Delivers what is here and due. What the receiver does meanwhile may change the inbox. */
   #deliver(): void {
-    const nowMs = performance.now();
+    const nowMs = this.#time.now();
     for (let count = this.#inbox.length; count > 0; count--) {
       const next = this.#inbox[0];
       if (next === undefined || next.dueMs > nowMs) return;
@@ -287,12 +301,15 @@ function unreachableAddress(address: string, why: string): Error {
   return new Error(`cannot reach ${address}: ${why}`);
 }
 
-/** Calls back after `delayMs`, in any case not before this turn of the event loop has ended. */
-function callAfter(delayMs: number, callback: () => void): () => void {
-  if (delayMs > 0) {
-    const timer = setTimeout(callback, delayMs);
-    return () => clearTimeout(timer);
-  }
-  const immediate = setImmediate(callback);
-  return () => clearImmediate(immediate);
-}
+/** Timers that keep the process alive as long as a frame is on its way, and call after this turn of the event loop. */
+const realTime: Timers & WallClock = {
+  now: () => performance.now(),
+  after: (delayMs, callback) => {
+    if (delayMs > 0) {
+      const timer = setTimeout(callback, delayMs);
+      return () => clearTimeout(timer);
+    }
+    const immediate = setImmediate(callback);
+    return () => clearImmediate(immediate);
+  },
+};

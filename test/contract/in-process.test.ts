@@ -3,6 +3,7 @@ import { isReplicaError } from "../../src/errors.ts";
 import type { Channel, Transport } from "../../src/transport.ts";
 import type { NodeId } from "../../src/types.ts";
 import { inProcessNetwork } from "../../transports/in-process.ts";
+import { VirtualTime } from "../models/virtual-time.ts";
 import { transportContract } from "./transport-suite.ts";
 
 transportContract("in-process", () => {
@@ -14,6 +15,39 @@ transportContract("in-process with a delay", () => {
   const network = inProcessNetwork();
   network.delay("a", "b", 2);
   return { transport: () => network.transport(), nowhere: "in-process:nobody" };
+});
+
+transportContract("in-process in a time of its own", () => {
+  const time = new VirtualTime();
+  const network = inProcessNetwork({ time });
+  network.delay("a", "b", 20);
+  // The suite waits in real time: a step of the network's time in every turn of the event loop.
+  let step: NodeJS.Immediate | undefined;
+  const go = (): void => {
+    time.advance(1);
+    step = setImmediate(go);
+  };
+  go();
+  return {
+    transport: () => network.transport(),
+    nowhere: "in-process:nobody",
+    dispose: async () => clearImmediate(step),
+  };
+});
+
+test("with a time of its own, a frame arrives when that has passed, and not before", async () => {
+  const time = new VirtualTime();
+  const network = inProcessNetwork({ time });
+  const { dial } = await three(network);
+  const dialing = dial("a", "b");
+  await time.run(0);
+  const [ours, theirs] = await dialing;
+  network.delay("a", "b", 1000);
+  ours.channel.send(Uint8Array.of(1));
+  await time.run(999);
+  expect(theirs.frames).toEqual([]);
+  await time.run(1);
+  expect(theirs.frames).toEqual([Uint8Array.of(1)]);
 });
 
 test("replicas on one network find the others that listen now", async () => {
