@@ -23,6 +23,9 @@ export interface PeerStatus {
   readonly lagMs: number;
   readonly bytesIn: number;
   readonly bytesOut: number;
+  /** Entries that this session has moved: new ones, and those that the receiver had from elsewhere already. */
+  readonly entriesIn: number;
+  readonly entriesOut: number;
   /** When something was last received, milliseconds since 1970. */
   readonly lastSeenAt?: number;
   /** How many entries or frames of the peer were refused in this session, by reason. */
@@ -132,6 +135,8 @@ function peersOf(source: StatusSource): Record<string, PeerStatus> {
       lagMs: behind === 0 ? 0 : Math.max(0, now - session.caughtUpAt),
       bytesIn: bytes.in,
       bytesOut: bytes.out,
+      entriesIn: session.entriesIn,
+      entriesOut: session.entriesOut,
       lastSeenAt: session.lastReceivedAt,
       rejects: { ...session.rejects },
     };
@@ -155,6 +160,8 @@ function downPeer({ state, replicator }: StatusSource, { nodeId, addresses }: Me
     lagMs: 0,
     bytesIn: 0,
     bytesOut: 0,
+    entriesIn: 0,
+    entriesOut: 0,
     rejects: {},
   };
 }

@@ -308,7 +308,10 @@ export class Replicator {
     if (verdict.type === "refused") return this.#end(session, verdict.code, verdict.detail);
     const origin = makeOrigin(hello.nodeId, hello.epoch);
     const flow = this.#options.flow ?? FLOW_LIMITS;
-    const send = (page: Page): number => this.#send(session, page);
+    const send = (page: Page): number => {
+      session.entriesOut += page.entries.length;
+      return this.#send(session, page);
+    };
     const outbound = new Outbound(this.#state, session.id, origin, hello.vector, flow, send);
     session.peer = {
       nodeId: hello.nodeId,
@@ -389,6 +392,7 @@ export class Replicator {
 
   #page(session: Session, peer: Peer, page: Page, now: Millis): void {
     const { inbound, outbound } = peer;
+    session.entriesIn += page.entries.length;
     session.owesAck = true;
     const claims: VectorPairs = [...(page.mark ?? []), ...(page.runTo > 0 ? [[peer.origin, page.runTo] as const] : [])];
     if (!this.#checkCoverage(session, claims)) return;

@@ -30,6 +30,9 @@ export class Session {
   peer: Peer | undefined;
   /** The coverage that our hello carried, until the peer's hello has come. */
   told: VersionVector;
+  /** Entries that came in pages and that went out in pages: what a write costs to deliver. */
+  entriesIn = 0;
+  entriesOut = 0;
   framesSent = 0;
   framesReceived = 0;
   /** Received when the record that is on its way to the disk was taken. */
