@@ -12,7 +12,7 @@ import { type Entry, type Lsn, type NodeId, nodeIdOf, type Origin } from "../typ
 import type { Ready, SessionId } from "./committed.ts";
 import type { FlowLimits } from "./flow.ts";
 import type { Page } from "./messages.ts";
-import { WaitingList, type WaitingWrite } from "./waiting.ts";
+import { WaitingList } from "./waiting.ts";
 
 /** What is durable here: the part of the state that may leave the replica. */
 export interface Durable {
@@ -114,7 +114,7 @@ export class Outbound {
     if (this.#waiting.size === 0) return;
     const entries: Entry[] = [];
     this.#waiting.dropCovered(this.#acked);
-    this.#waiting.endWaits(tick, this.#authors, (write) => this.#takeCurrent(write, durable, entries));
+    this.#waiting.endWaits(tick, this.#authors, this.#acked, (key) => this.#takeCurrent(key, durable, entries));
     // In the midst of a catch-up they become part of its transfer, which does not end here.
     if (entries.length > 0) this.#sendPages(entries, null, 0, 0, this.#phase === "live");
     this.#claimReleased();
@@ -181,9 +181,9 @@ export class Outbound {
   }
 
   /** Whether the wait is over; adds the version of the key that is to be sent instead, if any. */
-  #takeCurrent(write: WaitingWrite, durable: Durable, entries: Entry[]): boolean {
-    const slot = this.#state.table.find(write.key);
-    if (slot === NO_SLOT || this.#acked.covers(write.origin, write.seq)) return true;
+  #takeCurrent(key: Uint8Array, durable: Durable, entries: Entry[]): boolean {
+    const slot = this.#state.table.find(key);
+    if (slot === NO_SLOT) return true;
     // Not durable yet: when it is, it is forwarded or waits in its turn.
     if (this.#state.table.lsnAt(slot) > durable.lsn) return false;
     const entry = this.#state.entryAt(slot);

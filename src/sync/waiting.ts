@@ -2,9 +2,9 @@
  * Relay without waste: writes that a peer will probably get from their author, and that we hold back
  * until the peer says that it has them or the wait is over.
  *
- * One item per key. When a waiting version is superseded by another one that waits too, the item takes
- * the new version but keeps its place: whoever dominates the new version dominates the old one, while
- * a mark that claims the old version must go on waiting (see PROTOCOL.md, "Marks").
+ * One item per write, also where a key is overwritten while it waits: each has its own time to come, so that
+ * a busy key is not sent again because its oldest version has waited for long. A mark that claims a
+ * version waits for its item; whoever covers a later one dominates it (see PROTOCOL.md, "Relay").
  */
 import type { VersionVector } from "../core/version-vector.ts";
 import { type Lsn, type NodeId, nodeIdOf, type Origin, type Seq } from "../types.ts";
@@ -15,13 +15,15 @@ export interface WaitingWrite {
   /** No mark may claim a cut at or behind this lsn while the write waits. */
   readonly lsn: Lsn;
   readonly dueTick: number;
-  origin: Origin;
-  seq: Seq;
+  readonly origin: Origin;
+  readonly seq: Seq;
 }
 
 export class WaitingList {
   /** In the order of `lsn` and of `dueTick`. */
-  readonly #writes = new Map<string, WaitingWrite>();
+  readonly #writes = new Set<WaitingWrite>();
+  /** The same by key, oldest first. */
+  readonly #byKey = new Map<string, WaitingWrite[]>();
 
   get size(): number {
     return this.#writes.size;
@@ -29,42 +31,55 @@ export class WaitingList {
 
   /** The lsn before which everything may be claimed; infinite when nothing waits. */
   get firstLsn(): Lsn {
-    for (const write of this.#writes.values()) return write.lsn;
+    for (const write of this.#writes) return write.lsn;
     return Number.POSITIVE_INFINITY;
   }
 
+  /** Adds a write behind all others. */
   add(write: WaitingWrite): void {
+    this.#writes.add(write);
     const name = bytesToText(write.key);
-    const present = this.#writes.get(name);
-    if (present === undefined) {
-      this.#writes.set(name, write);
-    } else {
-      present.origin = write.origin;
-      present.seq = write.seq;
-    }
+    const present = this.#byKey.get(name);
+    if (present === undefined) this.#byKey.set(name, [write]);
+    else present.push(write);
   }
 
-  /** A newer version of the key is being sent: nobody needs to wait for an older one. */
+  /** A newer version of the key is being sent: nobody needs to wait for the older ones. */
   supersede(key: Uint8Array): void {
-    if (this.#writes.size > 0) this.#writes.delete(bytesToText(key));
+    if (this.#writes.size === 0) return;
+    const name = bytesToText(key);
+    for (const write of this.#byKey.get(name) ?? []) this.#writes.delete(write);
+    this.#byKey.delete(name);
   }
 
   /** Drops what the peer covers, from the front: what is covered further back goes when its turn comes. */
   dropCovered(acked: VersionVector): void {
-    for (const [name, write] of this.#writes) {
+    for (const write of this.#writes) {
       if (!acked.covers(write.origin, write.seq)) return;
-      this.#writes.delete(name);
+      this.#drop(write);
     }
   }
 
   /**
-   * Ends the wait of what is due, or of everything whose author is not among `authors` any more.
-   * @param send  sends the write or knows that this is not needed; `false`: it cannot yet, ask again
+   * Ends the wait of what is due, or of everything whose author is not among `authors` any more, and drops on the way
+   * what the peer covers.
+   *
+   * @param send  sends the version that the key now holds, or knows that the peer has it; `false`: it cannot yet, ask again
    */
-  endWaits(tick: number, authors: ReadonlySet<NodeId>, send: (write: WaitingWrite) => boolean): void {
-    for (const [name, write] of this.#writes) {
+  endWaits(tick: number, authors: ReadonlySet<NodeId>, acked: VersionVector, send: (key: Uint8Array) => boolean): void {
+    for (const write of this.#writes) {
       if (write.dueTick > tick && authors.has(nodeIdOf(write.origin))) continue;
-      if (send(write)) this.#writes.delete(name);
+      // Of what is covered nothing follows for the versions behind it; what the key now holds dominates them all.
+      if (acked.covers(write.origin, write.seq)) this.#drop(write);
+      else if (send(write.key)) this.supersede(write.key);
     }
+  }
+
+  #drop(write: WaitingWrite): void {
+    this.#writes.delete(write);
+    const name = bytesToText(write.key);
+    const ofKey = this.#byKey.get(name);
+    if (ofKey === undefined || ofKey.length === 1) this.#byKey.delete(name);
+    else ofKey.splice(ofKey.indexOf(write), 1);
   }
 }
