@@ -11,6 +11,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^wavekv$/, replacement: path("./src/index.ts") },
+      { find: /^wavekv\/(dump|prometheus)$/, replacement: path("./src/$1.ts") },
       { find: /^wavekv\/transports\/(.+)$/, replacement: path("./transports/$1.ts") },
     ],
   },

@@ -66,7 +66,7 @@ export class LocalWrites {
       reason === "value-too-long"
         ? `an encoded value has more than ${maxValueBytes} bytes: divide it, or raise limits.maxValueBytes everywhere`
         : `the store is full (${reason}): it takes ${maxKeys} keys and ${maxBytes} bytes; delete, or raise the limits`;
-    return new ReplicaError("ERR_LIMIT", message);
+    return new ReplicaError("ERR_LIMIT", message, { cause: reason });
   }
 
   #encode(value: unknown): Uint8Array {

@@ -72,15 +72,7 @@ export class Reader {
   entry(key: string): EntryInfo | undefined {
     const slot = this.#find(key);
     if (slot === NO_SLOT) return undefined;
-    const entry = this.#state.table.entryAt(slot);
-    return {
-      key,
-      value: shownValue(entry),
-      version: versionOf(entry),
-      stamp: entry.stamp,
-      nodeId: nodeIdOf(entry.origin),
-      ...(entry.expiresAt > 0 ? { expiresAt: entry.expiresAt } : {}),
-    };
+    return infoOf(this.#state.table.entryAt(slot));
   }
 
   entries(options: ScanOptions): Iterable<[string, unknown]> {
@@ -93,6 +85,10 @@ export class Reader {
 
   values(options: ScanOptions): Iterable<unknown> {
     return this.#scan(options, shownValue);
+  }
+
+  infos(options: ScanOptions): Iterable<EntryInfo> {
+    return this.#scan(options, infoOf);
   }
 
   /** Whether a reader sees the key, given as bytes. */
@@ -170,6 +166,17 @@ function* taken<T>(entries: IterableIterator<Entry>, limit: number, of: (entry: 
   } finally {
     entries.return?.();
   }
+}
+
+function infoOf(entry: Entry): EntryInfo {
+  return {
+    key: decodeKey(entry.key),
+    value: shownValue(entry),
+    version: versionOf(entry),
+    stamp: entry.stamp,
+    nodeId: nodeIdOf(entry.origin),
+    ...(entry.expiresAt > 0 ? { expiresAt: entry.expiresAt } : {}),
+  };
 }
 
 function shownValue({ value }: Entry): unknown {

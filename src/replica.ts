@@ -90,6 +90,12 @@ export class Replica {
     return this.#reader.values(options);
   }
 
+  /** As `entries`, each with its version, author and expiry, as `entry` has them. */
+  infos(options: ScanOptions = {}): Iterable<EntryInfo> {
+    this.#engine.assertOpen();
+    return this.#reader.infos(options);
+  }
+
   // ---- writing -------------------------------------------------------------------------------
 
   /**

@@ -12,6 +12,8 @@ type Room = "base" | "ports" | "core" | "sync" | "codec" | "storage" | "shell" |
 
 const BASE = new Set(["types", "errors", "invariant", "limits", "hybrid-logical-clock"]);
 const PORTS = new Set(["transport", "clock", "random"]);
+/** Directories of src that may do what the files beside them may. */
+const SHELL_ROOMS = new Set(["cli", "control", "dump", "telemetry"]);
 
 /** What a room may import beside itself: rooms, then Node's modules and packages. */
 interface Door {
@@ -197,7 +199,7 @@ function roomOf(path: string): Room | undefined {
   if (top === "transports" || top === "demo" || top === "scripts") return top;
   if (top !== "src" || second === undefined) return undefined;
   if (parts.length > 2) {
-    if (second === "cli") return "shell";
+    if (SHELL_ROOMS.has(second)) return "shell";
     return second === "core" || second === "sync" || second === "codec" || second === "storage" ? second : undefined;
   }
   const name = second.replace(/\.ts$/, "");
