@@ -9,8 +9,8 @@ import type { Limits } from "./options.ts";
 import type { LocalWrite } from "./sync/state-writer.ts";
 import type { Millis } from "./types.ts";
 
-export type BatchOperation =
-  | { readonly type: "put"; readonly key: string; readonly value: unknown; readonly ttlMs?: number }
+export type BatchOperation<V = unknown> =
+  | { readonly type: "put"; readonly key: string; readonly value: V; readonly ttlMs?: number }
   | { readonly type: "del"; readonly key: string };
 
 /** Turns arguments into writes. Changes nothing. */

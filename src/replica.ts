@@ -15,6 +15,9 @@ import type {
 import type { Engine } from "./engine.ts";
 import type { PeerEvent } from "./hooks.ts";
 import type { KeyRange } from "./key-ranges.ts";
+import { type Namespace, type NamespaceOptions, namespaceOf, type SchemaOptions } from "./layers/namespace.ts";
+import type { InputOf, OutputOf, StandardSchema } from "./layers/standard-schema.ts";
+import type { Codec } from "./layers/value-shape.ts";
 import type { BatchOperation } from "./local-writes.ts";
 import type { Member } from "./neighbours.ts";
 import type { EntryInfo, Reader, ScanOptions } from "./reader.ts";
@@ -128,6 +131,21 @@ export class Replica {
    */
   clear(range?: KeyRange): Promise<WriteToken> {
     return this.#writer.clear(range);
+  }
+
+  // ---- on top --------------------------------------------------------------------------------
+
+  /**
+   * The keys that begin with `name/` as a store of their own: see {@link Namespace}. With a `schema`, what
+   * is written is checked, and the types follow from it. @throws ReplicaError ERR_OPTION
+   */
+  namespace<Schema extends StandardSchema>(
+    name: string,
+    options: SchemaOptions<Schema>,
+  ): Namespace<OutputOf<Schema>, InputOf<Schema>>;
+  namespace<V = unknown>(name: string, options?: { readonly codec?: Codec<V> }): Namespace<V>;
+  namespace(name: string, options: NamespaceOptions<unknown> = {}): Namespace {
+    return namespaceOf(this, "", name, options);
   }
 
   // ---- watching ------------------------------------------------------------------------------

@@ -51,6 +51,8 @@ export class Workbench {
     this.#checkout = checkout;
     mkdirSync(join(this.#directory, "node_modules"));
     symlinkSync(packageDirectory, join(this.#directory, "node_modules", "wavekv"), "junction");
+    // What a user of schemas has installed.
+    symlinkSync(join(checkout, "node_modules", "zod"), join(this.#directory, "node_modules", "zod"), "junction");
     writeFileSync(join(this.#directory, "package.json"), `{ "type": "module" }`);
   }
 

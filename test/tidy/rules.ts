@@ -13,7 +13,7 @@ type Room = "base" | "ports" | "core" | "sync" | "codec" | "storage" | "shell" |
 const BASE = new Set(["types", "errors", "invariant", "limits", "hybrid-logical-clock"]);
 const PORTS = new Set(["transport", "clock", "random"]);
 /** Directories of src that may do what the files beside them may. */
-const SHELL_ROOMS = new Set(["cli", "control", "dump", "telemetry"]);
+const SHELL_ROOMS = new Set(["cli", "control", "dump", "telemetry", "layers"]);
 
 /** What a room may import beside itself: rooms, then Node's modules and packages. */
 interface Door {
