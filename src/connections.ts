@@ -12,7 +12,7 @@ import { present } from "./invariant.ts";
 import { FRAME_BYTES_MAX } from "./limits.ts";
 import type { Random } from "./random.ts";
 import type { SessionId } from "./sync/committed.ts";
-import type { Channel, Transport } from "./transport.ts";
+import type { Channel, Transport, TransportHost } from "./transport.ts";
 import type { NodeId } from "./types.ts";
 
 export interface ConnectionsOptions {
@@ -27,6 +27,9 @@ export interface ConnectionsOptions {
   readonly onChannel: (channel: Channel, dialed: boolean) => SessionId;
   /** For the log. The address is dialed again later. */
   readonly onFailed?: (address: string, error: unknown) => void;
+  /** See {@link TransportHost}. */
+  readonly onWarning?: (message: string) => void;
+  readonly onRefused?: (reason: string, detail: string) => void;
 }
 
 /** A replica that we know of. */
@@ -105,7 +108,14 @@ export class Connections {
     inService.add(transport);
     this.#hasTransport = true;
     const accept = (channel: Channel): void => this.#handOver(channel, undefined);
-    const host = { nodeId, clusterId, maxFrameBytes: FRAME_BYTES_MAX, accept };
+    const host: TransportHost = {
+      nodeId,
+      clusterId,
+      maxFrameBytes: FRAME_BYTES_MAX,
+      accept,
+      warn: (message) => this.#options.onWarning?.(message),
+      refused: (reason, detail) => this.#options.onRefused?.(reason, detail),
+    };
     const addresses = await transport.listen(host).catch((cause: unknown) => {
       if (isReplicaError(cause)) throw cause;
       throw new ReplicaError("ERR_LISTEN", `the transport cannot listen: ${String(cause)}`, { cause });

@@ -7,6 +7,7 @@ import { decodeMember, encodeMember, MEMBER_RANGE, memberKey } from "./codec/mem
 import { Connections } from "./connections.ts";
 import type { CoreState } from "./core/core-state.ts";
 import type { Driver } from "./driver.ts";
+import { isReplicaError } from "./errors.ts";
 import type { Hooks } from "./hooks.ts";
 import type { Logger } from "./options.ts";
 import type { Random } from "./random.ts";
@@ -57,6 +58,7 @@ export class Neighbours {
   readonly #problems = new Map<string, Millis>();
   /** When strangers that ended with a code were last told of. */
   readonly #toldOf = new Map<string, Millis>();
+  readonly #refusals = new Map<string, number>();
   #connections: Connections | undefined;
   #addresses: readonly string[] = [];
 
@@ -66,7 +68,7 @@ export class Neighbours {
 
   /** Listens, announces this replica and starts to dial. @throws ReplicaError ERR_LISTEN */
   async open(): Promise<void> {
-    const { transport, timers, random, state, clusterId, driver, logger } = this.#options;
+    const { transport, timers, random, state, clusterId, driver } = this.#options;
     if (transport !== undefined) {
       this.#connections = new Connections({
         transport,
@@ -75,9 +77,9 @@ export class Neighbours {
         nodeId: nodeIdOf(state.origin),
         clusterId,
         onChannel: (channel, dialed) => driver.attach(channel, dialed),
-        onFailed: (address, error) => {
-          logger.debug(`cannot reach ${address}: ${String(error)}`);
-        },
+        onFailed: (address, error) => this.#reportFailure(address, error),
+        onWarning: (message) => this.warn(message),
+        onRefused: (reason, detail) => this.#reportRefusal(reason, detail),
       });
       this.#addresses = await this.#connections.open();
     }
@@ -105,6 +107,11 @@ export class Neighbours {
     const since = this.#options.clock.now() - PROBLEM_MS;
     for (const [message, at] of this.#problems) if (at < since) this.#problems.delete(message);
     return [...this.#problems.keys()];
+  }
+
+  /** How many were turned away before there was a channel, by reason. */
+  refusals(): Record<string, number> {
+    return Object.fromEntries(this.#refusals);
   }
 
   /** Tells the dialer who there is: to be called when member records have changed. */
@@ -158,6 +165,23 @@ export class Neighbours {
     if (remedy !== undefined) this.#note(message);
     if (isKnown) this.#options.logger.debug(message);
     else this.warn(message);
+  }
+
+  /** Who cannot be reached now is dialed again; what a person has to change first is told, and shown while it lasts. */
+  #reportFailure(address: string, error: unknown): void {
+    const message = isReplicaError(error) ? error.message : `cannot reach ${address}: ${String(error)}`;
+    const isNew = isReplicaError(error) && error.code !== "ERR_CLOSED" && !this.problems().includes(message);
+    if (isReplicaError(error) && error.code !== "ERR_CLOSED") this.#note(message);
+    if (isNew) this.warn(message);
+    else this.#options.logger.debug(message);
+  }
+
+  /** Strangers come as often as they like: of each kind one is told of in a while. */
+  #reportRefusal(reason: string, detail: string): void {
+    this.#refusals.set(reason, (this.#refusals.get(reason) ?? 0) + 1);
+    const message = `a connection was refused (${reason}): ${detail}`;
+    if (this.#isNews(reason)) this.warn(message);
+    else this.#options.logger.debug(message);
   }
 
   #isNews(code: string): boolean {

@@ -6,7 +6,7 @@
  * If a frame is lost, repeated, reordered or damaged, the receiving replica notices and starts the
  * session again; a channel need only deliver each frame whole or not at all.
  *
- * The contract suite in test/contract/transport-suite.ts checks everything that is said here.
+ * The contract suite in src/testing/transport-contract.ts checks everything that is said here.
  */
 import type { NodeId } from "./types.ts";
 
@@ -44,6 +44,13 @@ export interface TransportHost {
   readonly maxFrameBytes: number;
   /** Takes over a channel that somebody else dialed. May call its methods at once. */
   accept(channel: Channel): void;
+  /** Something that a person should know, and the transport has survived. Tell it once, not at each attempt. */
+  warn?(message: string): void;
+  /**
+   * Somebody was turned away before there was a channel: counted by `reason`, a word, and told now and then, so that
+   * it may be called however often strangers come.
+   */
+  refused?(reason: string, detail: string): void;
 }
 
 /** One connection. Full duplex. */

@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { tcpTransport } from "../../demo/custom-transport.ts";
-import { transportContract } from "./transport-suite.ts";
+import { contractTests } from "./suite.ts";
 
-transportContract("the custom transport of the README", () => ({
+contractTests("the custom transport of the README", () => ({
   transport: () => tcpTransport(0),
   // The port of the discard protocol: nobody has run it for decades.
   nowhere: "tcp:9",

@@ -1,8 +1,8 @@
 /** A suite is worth what it objects to: each of these transports breaks one promise, and is caught. */
 import { expect, test } from "vitest";
+import { transportContract } from "wavekv/testing";
 import type { Channel, ChannelReceiver, Transport } from "../../src/transport.ts";
 import { inProcessNetwork } from "../../transports/in-process.ts";
-import { transportChecks } from "./transport-suite.ts";
 
 test("without a fault, the transport of this test passes", async () => {
   expect(await firstFailure({})).toBeUndefined();
@@ -49,14 +49,17 @@ interface Fault {
 type Loose<T> = { [K in keyof T]?: T[K] extends (...args: infer A) => void ? (...args: A) => unknown : T[K] };
 
 async function firstFailure(fault: Fault): Promise<string | undefined> {
-  for (const { title, run } of transportChecks) {
+  const create = () => {
     const network = inProcessNetwork();
     const faulty = () => faultyTransport(network.transport(), fault);
+    return { transport: faulty, nowhere: "in-process:nobody", deadlineMs: 150 };
+  };
+  for (const { name, run } of transportContract({ create })) {
     try {
-      await run({ transport: faulty, nowhere: "in-process:nobody", deadlineMs: 150 });
+      await run();
     } catch {
       // The other checks would only wait for their deadlines.
-      return title;
+      return name;
     } finally {
       for (const timer of timers.splice(0)) clearTimeout(timer);
     }

@@ -4,14 +4,14 @@ import type { Channel, Transport } from "../../src/transport.ts";
 import type { NodeId } from "../../src/types.ts";
 import { inProcessNetwork } from "../../transports/in-process.ts";
 import { VirtualTime } from "../models/virtual-time.ts";
-import { transportContract } from "./transport-suite.ts";
+import { contractTests } from "./suite.ts";
 
-transportContract("in-process", () => {
+contractTests("in-process", () => {
   const network = inProcessNetwork();
   return { transport: () => network.transport(), nowhere: "in-process:nobody" };
 });
 
-transportContract("in-process with a delay", () => {
+contractTests("in-process with a delay", () => {
   const network = inProcessNetwork();
   network.delay("a", "b", 2);
   return { transport: () => network.transport(), nowhere: "in-process:nobody" };

@@ -6,17 +6,17 @@ import { WebSocket } from "ws";
 import type { Channel } from "../../src/transport.ts";
 import type { NodeId } from "../../src/types.ts";
 import { WebSocketTransport, type WebSocketTransportOptions } from "../../transports/websocket.ts";
-import { transportContract } from "./transport-suite.ts";
+import { contractTests } from "./suite.ts";
 
 // The port of the discard protocol: nobody has run it for decades.
 const NOWHERE = "ws://127.0.0.1:9";
 
-transportContract("WebSocket, a server of its own", () => ({
+contractTests("WebSocket, a server of its own", () => ({
   transport: () => new WebSocketTransport({ listen: { port: 0 } }),
   nowhere: NOWHERE,
 }));
 
-transportContract("WebSocket, attached to servers that exist", async () => {
+contractTests("WebSocket, attached to servers that exist", async () => {
   // No check needs more than three.
   const servers = [1, 2, 3].map(() => createServer((_, response) => response.writeHead(404).end()));
   for (const server of servers) await once(server.listen(0, "127.0.0.1"), "listening");

@@ -1,31 +1,40 @@
 /**
- * What src/transport.ts promises, as checks that any transport can be put through. They need nothing but Node.js:
- * {@link transportContract} hands them to vitest, {@link transportChecks} to anything else.
+ * What src/transport.ts promises, as checks that any transport can be put through. They need nothing but Node.js, and
+ * no test runner: hand each one to yours.
  */
 import assert from "node:assert/strict";
-import { describe, test } from "vitest";
-import type { Channel, Transport, TransportHost } from "../../src/transport.ts";
-import type { NodeId } from "../../src/types.ts";
+import type { Channel, Transport, TransportHost } from "../transport.ts";
+import type { NodeId } from "../types.ts";
 
-/** Registers the suite. `make` is called once per check. */
-export function transportContract(name: string, make: () => TransportBench | Promise<TransportBench>): void {
-  describe(`transport contract: ${name}`, () => {
-    for (const { title, run } of transportChecks) {
-      test(title, async () => {
-        const bench = await make();
-        try {
-          await run(bench);
-        } finally {
-          await bench.dispose?.();
-        }
-      });
-    }
-  });
+/**
+ * The contract of a transport, as named checks. With vitest, jest or node:test:
+ *
+ *     for (const { name, run } of transportContract({ create })) test(name, run);
+ *
+ * Run them one after the other: the last one counts the handles of the process.
+ */
+export function transportContract({ create }: TransportContractOptions): TransportCheck[] {
+  return CHECKS.map(({ name, body }) => ({
+    name,
+    async run() {
+      const bench = await create();
+      try {
+        await body(bench);
+      } finally {
+        await bench.dispose?.();
+      }
+    },
+  }));
 }
 
-/** What the suite needs to know about a transport. */
+export interface TransportContractOptions {
+  /** Called once for each check. */
+  readonly create: () => TransportBench | Promise<TransportBench>;
+}
+
+/** What the contract needs to know about a transport. */
 export interface TransportBench {
-  /** A fresh transport, able to reach the others of this bench. */
+  /** A fresh transport that listens, able to reach the others of this bench. Called three times at most. */
   transport(): Transport;
   /** An address of the right kind at which nobody listens. */
   readonly nowhere: string;
@@ -36,16 +45,22 @@ export interface TransportBench {
 }
 
 export interface TransportCheck {
-  readonly title: string;
-  /** Rejects if the transport breaks the contract. Closes every transport that it made. */
-  run(bench: TransportBench): Promise<void>;
+  /** What must hold. */
+  readonly name: string;
+  /** Rejects if it does not. Closes every transport that it made. */
+  run(): Promise<void>;
+}
+
+interface Check {
+  readonly name: string;
+  readonly body: (bench: TransportBench) => Promise<void>;
 }
 
 /** Small, so that the largest frame is quick, and a whole mebibyte, so that every length encoding is met. */
 const MAX_FRAME_BYTES = 1024 * 1024;
 const SIZES = [1, 2, 125, 126, 127, 128, 4096, 65_535, 65_536, 65_537, MAX_FRAME_BYTES];
 
-export const transportChecks: readonly TransportCheck[] = [
+const CHECKS: readonly Check[] = [
   check("a dialed channel reaches the one who listens, and frames go both ways", async (a, b) => {
     const [ours, theirs] = await connect(a, b);
     assert.ok(ours.channel.remote.length > 0 && theirs.channel.remote.length > 0, "remote names the other end");
@@ -94,33 +109,36 @@ export const transportChecks: readonly TransportCheck[] = [
     assert.equal(twoThere.reasons.length, 0, "the other channel stays open");
   }),
 
-  check("either side may start and send at once, and frames that come before start are kept", async (a, b) => {
-    b.onAccept = (channel) => {
-      channel.send(bytes(1));
-      channel.send(bytes(2));
-    };
-    const channel = await a.dial(b.address);
-    // A round trip on a second channel: time for the frames of the first to arrive.
-    b.onAccept = undefined;
-    const [second, secondThere] = await connect(a, b);
-    secondThere.channel.send(bytes(9));
-    await second.got(1);
-    const ours = new End(channel);
-    await ours.got(2);
-    assertFrames(ours.frames, [bytes(1), bytes(2)]);
-  }),
+  check(
+    "either side may start and send at once, and frames that come before start are kept",
+    async (a, b, { watch }) => {
+      const accepted = b.next((theirs) => {
+        theirs.send(bytes(1));
+        theirs.send(bytes(2));
+      });
+      const channel = await a.dial(b.address);
+      await watch.within(accepted, "accept");
+      // A round trip on a second channel: time for the frames of the first to arrive.
+      const [second, secondThere] = await connect(a, b);
+      secondThere.channel.send(bytes(9));
+      await second.got(1);
+      const ours = a.start(channel);
+      await ours.got(2);
+      assertFrames(ours.frames, [bytes(1), bytes(2)]);
+    },
+  ),
 
-  check("frames and the end of a channel that closed before start are kept too", async (a, b) => {
-    b.onAccept = (channel) => {
-      channel.send(bytes(1));
-      channel.close();
-    };
+  check("frames and the end of a channel that closed before start are kept too", async (a, b, { watch }) => {
+    const accepted = b.next((theirs) => {
+      theirs.send(bytes(1));
+      theirs.close();
+    });
     const channel = await a.dial(b.address);
-    b.onAccept = undefined;
+    await watch.within(accepted, "accept");
     const [second, secondThere] = await connect(a, b);
     secondThere.channel.send(bytes(9));
     await second.got(1);
-    const ours = new End(channel);
+    const ours = a.start(channel);
     await ours.closed();
     assertFrames(ours.frames, [bytes(1)]);
   }),
@@ -128,10 +146,10 @@ export const transportChecks: readonly TransportCheck[] = [
   check("start after our own close still reports closed, once", async (a, b) => {
     const accepted = b.next();
     const channel = await a.dial(b.address);
-    const theirs = new End(await accepted);
+    const theirs = b.start(await accepted);
     channel.close();
     await theirs.closed();
-    const ours = new End(channel);
+    const ours = a.start(channel);
     await ours.closed();
     await turns(5);
     assert.equal(ours.reasons.length, 1);
@@ -153,7 +171,7 @@ export const transportChecks: readonly TransportCheck[] = [
     // The ends note every callback that comes within one of these calls.
   }),
 
-  check("two replicas that answer each other at once do not starve timers", async (a, b) => {
+  check("two replicas that answer each other at once do not starve timers", async (a, b, { watch }) => {
     const [ours, theirs] = await connect(a, b);
     let fired = false;
     let rounds = 0;
@@ -174,7 +192,7 @@ export const transportChecks: readonly TransportCheck[] = [
       theirs.onFrame = () => answer(theirs);
       ours.channel.send(bytes(1));
     });
-    await within(done, "the exchange");
+    await watch.within(done, "the exchange");
     assert.ok(fired, "a timer of 5 ms fired during the exchange");
   }),
 
@@ -217,70 +235,73 @@ export const transportChecks: readonly TransportCheck[] = [
     assert.equal(ours.frames.length, 1);
   }),
 
-  check("a dial to nowhere rejects, and so does one to something that is no address", async (a, _b, bench) => {
-    for (const address of [bench.nowhere, "nonsense", ""]) {
-      await assert.rejects(within(a.dial(address), `the dial to ${JSON.stringify(address)}`), Error);
-    }
-  }),
+  check(
+    "a dial to nowhere rejects, and so does one to something that is no address",
+    async (a, _b, { nowhere, watch }) => {
+      for (const address of [nowhere, "nonsense", ""]) {
+        await assert.rejects(watch.within(a.dial(address), `the dial to ${JSON.stringify(address)}`), Error);
+      }
+    },
+  ),
 
-  check("a dial rejects with the reason of its signal, aborted before or during it", async (a, b) => {
+  check("a dial rejects with the reason of its signal, aborted before or during it", async (a, b, { watch }) => {
     const reason = new Error("changed my mind");
-    await assert.rejects(within(a.dial(b.address, AbortSignal.abort(reason)), "the dial"), reason);
+    await assert.rejects(watch.within(a.dial(b.address, AbortSignal.abort(reason)), "the dial"), reason);
     const controller = new AbortController();
     const dial = a.dial(b.address, controller.signal);
     controller.abort(reason);
-    await assert.rejects(within(dial, "the dial"), reason);
+    await assert.rejects(watch.within(dial, "the dial"), reason);
     // If the other end has seen a channel it sees it close.
     await turns(5);
-    for (const channel of b.accepted) await new End(channel).closed();
+    for (const channel of b.accepted) await b.start(channel).closed();
   }),
 
   check("aborting after the dial has succeeded does nothing", async (a, b) => {
     const controller = new AbortController();
     const accepted = b.next();
-    const ours = new End(await a.dial(b.address, controller.signal));
-    const theirs = new End(await accepted);
+    const ours = a.start(await a.dial(b.address, controller.signal));
+    const theirs = b.start(await accepted);
     controller.abort();
     ours.channel.send(bytes(1));
     await theirs.got(1);
   }),
 
-  check("close of a transport closes its channels at both ends, and is idempotent", async (a, b) => {
+  check("close of a transport closes its channels at both ends, and is idempotent", async (a, b, { watch }) => {
     const [one, oneThere] = await connect(a, b);
     const [two, twoThere] = await connect(b, a);
-    await Promise.all([within(a.transport.close(), "close"), within(a.transport.close(), "close again")]);
+    await Promise.all([watch.within(a.transport.close(), "close"), watch.within(a.transport.close(), "close again")]);
     for (const end of [one, oneThere, two, twoThere]) await end.closed();
-    await within(a.transport.close(), "close a third time");
+    await watch.within(a.transport.close(), "close a third time");
     await turns(5);
     for (const end of [one, oneThere, two, twoThere]) assert.equal(end.reasons.length, 1);
-    await assert.rejects(within(b.dial(a.address), "a dial to the closed transport"), Error);
-    await assert.rejects(within(a.dial(b.address), "a dial from the closed transport"), Error);
+    await assert.rejects(watch.within(b.dial(a.address), "a dial to the closed transport"), Error);
+    await assert.rejects(watch.within(a.dial(b.address), "a dial from the closed transport"), Error);
   }),
 
-  check("close does not wait for another end that does not read", async (a, b) => {
+  check("close does not wait for another end that does not read", async (a, b, { watch }) => {
     const accepted = b.next();
-    const ours = new End(await a.dial(b.address));
+    const ours = a.start(await a.dial(b.address));
     await accepted;
     for (let n = 0; n < 8; n++) ours.channel.send(pattern(MAX_FRAME_BYTES, n));
-    await within(a.transport.close(), "close");
+    await watch.within(a.transport.close(), "close");
     await ours.closed();
   }),
 
-  check("close settles the dials under way", async (a, b) => {
+  check("close settles the dials under way", async (a, b, { watch }) => {
     const dials = Promise.allSettled([a.dial(b.address), a.dial(b.address)]);
-    await within(a.transport.close(), "close");
-    for (const outcome of await within(dials, "the dials")) {
-      if (outcome.status === "fulfilled") await new End(outcome.value).closed();
+    await watch.within(a.transport.close(), "close");
+    for (const outcome of await watch.within(dials, "the dials")) {
+      if (outcome.status === "fulfilled") await a.start(outcome.value).closed();
     }
   }),
 
-  check("close is fine before listen", async (_a, _b, bench) => {
-    await within(bench.transport().close(), "close");
+  check("close is fine before listen", async (_a, _b, { another, watch }) => {
+    await watch.within(another().close(), "close");
   }),
 
   {
-    title: "afterwards no handle is left",
-    async run(bench) {
+    name: "afterwards no handle is left",
+    async body(bench) {
       await turns(5);
       const before = handles();
       await check("", async (a, b) => {
@@ -289,34 +310,39 @@ export const transportChecks: readonly TransportCheck[] = [
         await connect(b, a);
         // Never started, and never answered.
         await a.dial(b.address);
-      }).run(bench);
+      }).body(bench);
       // Closing a socket takes the event loop a few turns, and the runner of the tests has timers of its own.
-      const giveUpAt = performance.now() + deadlineMs;
+      const giveUpAt = performance.now() + (bench.deadlineMs ?? DEADLINE_MS);
       while (newHandles(before).length > 0 && performance.now() < giveUpAt) await turns(1);
       assert.deepEqual(newHandles(before), []);
     },
   },
 ];
 
-type Body = (a: Replica, b: Replica, bench: TransportBench) => Promise<void>;
+type Body = (a: Replica, b: Replica, stage: Stage) => Promise<void>;
+
+interface Stage {
+  readonly nowhere: string;
+  readonly another: () => Transport;
+  readonly watch: Watch;
+}
 
 /** A check on two replicas that listen. */
-function check(title: string, body: Body): TransportCheck {
+function check(name: string, body: Body): Check {
   return {
-    title,
-    async run(bench) {
-      deadlineMs = bench.deadlineMs ?? 5000;
-      problems = [];
-      const a = new Replica(bench.transport(), "a" as NodeId);
-      const b = new Replica(bench.transport(), "b" as NodeId);
+    name,
+    async body(bench) {
+      const watch = new Watch(bench.deadlineMs ?? DEADLINE_MS);
+      const a = new Replica(bench.transport(), "a" as NodeId, watch);
+      const b = new Replica(bench.transport(), "b" as NodeId, watch);
       try {
-        await within(a.listen(), "listen");
-        await within(b.listen(), "listen");
-        await body(a, b, bench);
+        await watch.within(a.listen(), "listen");
+        await watch.within(b.listen(), "listen");
+        await body(a, b, { nowhere: bench.nowhere, another: () => bench.transport(), watch });
       } finally {
-        await within(Promise.all([a.transport.close(), b.transport.close()]), "close");
+        await watch.within(Promise.all([a.transport.close(), b.transport.close()]), "close");
       }
-      assert.deepEqual(problems, []);
+      assert.deepEqual(watch.problems, []);
     },
   };
 }
@@ -324,26 +350,28 @@ function check(title: string, body: Body): TransportCheck {
 /** A channel from `a` to `b`, both ends started. */
 async function connect(a: Replica, b: Replica): Promise<[End, End]> {
   const accepted = b.next();
-  const ours = new End(await within(a.dial(b.address), "the dial"));
-  return [ours, new End(await within(accepted, "accept"))];
+  const ours = a.start(await a.watch.within(a.dial(b.address), "the dial"));
+  return [ours, b.start(await b.watch.within(accepted, "accept"))];
 }
 
 class Replica {
   readonly transport: Transport;
   readonly accepted: Channel[] = [];
-  onAccept: ((channel: Channel) => void) | undefined;
+  #onAccept: ((channel: Channel) => void) | undefined;
+  readonly watch: Watch;
   readonly #host: TransportHost;
   #address: string | undefined;
 
-  constructor(transport: Transport, nodeId: NodeId) {
+  constructor(transport: Transport, nodeId: NodeId, watch: Watch) {
     this.transport = transport;
+    this.watch = watch;
     this.#host = {
       nodeId,
       clusterId: "contract",
       maxFrameBytes: MAX_FRAME_BYTES,
       accept: (channel) => {
         this.accepted.push(channel);
-        this.onAccept?.(channel);
+        this.#onAccept?.(channel);
       },
     };
   }
@@ -363,11 +391,16 @@ class Replica {
     return this.transport.dial(address, signal);
   }
 
-  /** The next channel that is accepted. */
-  next(): Promise<Channel> {
+  start(channel: Channel): End {
+    return new End(channel, this.watch);
+  }
+
+  /** The next channel that is accepted. `act` gets it within `accept`. */
+  next(act?: (channel: Channel) => void): Promise<Channel> {
     return new Promise((resolve) => {
-      this.onAccept = (channel) => {
-        this.onAccept = undefined;
+      this.#onAccept = (channel) => {
+        this.#onAccept = undefined;
+        act?.(channel);
         resolve(channel);
       };
     });
@@ -380,10 +413,12 @@ class End {
   readonly frames: Uint8Array[] = [];
   readonly reasons: string[] = [];
   onFrame: (() => void) | undefined;
+  readonly #watch: Watch;
   #notify: (() => void) | undefined;
 
-  constructor(channel: Channel) {
+  constructor(channel: Channel, watch: Watch) {
     this.channel = channel;
+    this.#watch = watch;
     this.#call("start", () =>
       channel.start({ frame: (frame) => this.#frame(frame), closed: (why) => this.#closed(why) }),
     );
@@ -419,13 +454,14 @@ class End {
   }
 
   #call(what: string, call: () => void): void {
-    callUnderWay = what;
+    this.#watch.callUnderWay = what;
     call();
-    callUnderWay = undefined;
+    this.#watch.callUnderWay = undefined;
   }
 
   /** A callback cannot throw at the suite, so what is wrong with it is kept for the end of the check. */
   #note(what: string): void {
+    const { callUnderWay, problems } = this.#watch;
     if (callUnderWay !== undefined) problems.push(`${what} came within ${callUnderWay}`);
     if (this.reasons.length > 0) problems.push(`${what} came after closed`);
   }
@@ -437,26 +473,33 @@ class End {
       };
       this.#notify();
     });
-    await within(reached, what);
+    await this.#watch.within(reached, what);
   }
 }
 
-/** Of the bench that is being checked. */
-let deadlineMs = 5000;
-let problems: string[] = [];
+const DEADLINE_MS = 5000;
 
-/** The call that is under way, at either end of any channel: neither may be called back within it. */
-let callUnderWay: string | undefined;
+/** What one check keeps an eye on. */
+class Watch {
+  readonly #deadlineMs: number;
+  readonly problems: string[] = [];
+  /** The call that is under way, at either end of any channel: neither may be called back within it. */
+  callUnderWay: string | undefined;
 
-async function within<T>(promise: Promise<T>, what: string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const deadline = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`waited ${deadlineMs} ms for ${what}`)), deadlineMs);
-  });
-  try {
-    return await Promise.race([promise, deadline]);
-  } finally {
-    clearTimeout(timer);
+  constructor(deadlineMs: number) {
+    this.#deadlineMs = deadlineMs;
+  }
+
+  async within<T>(promise: Promise<T>, what: string): Promise<T> {
+    let timer: NodeJS.Timeout | undefined;
+    const deadline = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`waited ${this.#deadlineMs} ms for ${what}`)), this.#deadlineMs);
+    });
+    try {
+      return await Promise.race([promise, deadline]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 }
 
