@@ -12,6 +12,8 @@ export default defineConfig({
     alias: [
       { find: /^wavekv$/, replacement: path("./src/index.ts") },
       { find: /^wavekv\/(dump|prometheus)$/, replacement: path("./src/$1.ts") },
+      { find: /^wavekv\/discovery$/, replacement: path("./transports/discovery.ts") },
+      { find: /^wavekv\/testing$/, replacement: path("./src/testing/index.ts") },
       { find: /^wavekv\/transports\/(.+)$/, replacement: path("./transports/$1.ts") },
     ],
   },

@@ -83,6 +83,23 @@ const PUBLIC_EXPORTS: Record<string, readonly string[]> = {
     "importJson",
   ],
   "./transports/in-process": ["InProcessNetwork", "InProcessNetworkOptions", "inProcessNetwork"],
+  "./transports/tcp": [
+    "StreamChannel",
+    "StreamChannelOptions",
+    "TcpListen",
+    "TcpTransport",
+    "TcpTransportOptions",
+    "TlsOptions",
+  ],
+  "./discovery": [
+    "Discovery",
+    "DnsDiscoveryOptions",
+    "DnsResolver",
+    "ServiceRecord",
+    "dnsDiscovery",
+    "staticDiscovery",
+  ],
+  "./testing": ["TransportBench", "TransportCheck", "TransportContractOptions", "transportContract"],
   "./transports/websocket": ["WebSocketListen", "WebSocketTransport", "WebSocketTransportOptions"],
 };
 
@@ -250,6 +267,13 @@ describe("the rules object", () => {
     ["the disk opens files", portsOnly, "src/storage/node-disk.ts", `import "node:fs"; Date.now();`],
     ["the lock opens files", importTable, "src/storage/directory-lock.ts", `import "node:fs"; import "node:path";`],
     ["transports have timers", portsOnly, "transports/websocket.ts", `setTimeout(f, 1);`],
+    ["the suites for others have timers", portsOnly, "src/testing/a.ts", `setTimeout(f, 1);`],
+    [
+      "the suites for others use all rooms",
+      importTable,
+      "src/testing/a.ts",
+      `import "../core/a.ts"; import "node:assert";`,
+    ],
     ["the websocket has ws", importTable, "transports/websocket.ts", `import "ws"; import "../src/transport.ts";`],
   ] as const)("but %s", (_, rule, path, text) => {
     expect(rule({ path, text })).toEqual([]);

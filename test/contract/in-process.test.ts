@@ -17,7 +17,7 @@ contractTests("in-process with a delay", () => {
   return { transport: () => network.transport(), nowhere: "in-process:nobody" };
 });
 
-transportContract("in-process in a time of its own", () => {
+contractTests("in-process in a time of its own", () => {
   const time = new VirtualTime();
   const network = inProcessNetwork({ time });
   network.delay("a", "b", 20);

@@ -1,0 +1,40 @@
+/** What the operating system says when sockets fail, as what to do about it. */
+import { ReplicaError } from "../src/errors.ts";
+import { explainTls } from "./tls.ts";
+
+/** Of a server that cannot listen at `address`. */
+export function listenError(address: string, cause: unknown): ReplicaError {
+  const { code = "", message } = cause as NodeJS.ErrnoException;
+  const why = LISTEN_REMEDIES.get(code) ?? message;
+  return new ReplicaError("ERR_LISTEN", `cannot listen on ${address}: ${why}`, { cause });
+}
+
+/**
+ * Of a dial that failed. ERR_AUTH where somebody has to change something (a certificate); a plain error where trying
+ * again may help.
+ */
+export function dialError(address: string, cause: Error): Error {
+  const tls = explainTls(cause);
+  if (tls !== undefined) return new ReplicaError("ERR_AUTH", `cannot reach ${address}: ${tls}`, { cause });
+  const why = DIAL_REASONS.get((cause as NodeJS.ErrnoException).code ?? "") ?? cause.message;
+  return new Error(`cannot reach ${address}: ${why}`, { cause });
+}
+
+const LISTEN_REMEDIES: ReadonlyMap<string, string> = new Map([
+  ["EADDRINUSE", "the port is in use: stop the process that has it, or choose another (0 picks a free one)"],
+  ["EACCES", "no permission: choose a port above 1023, or a directory that may be written to"],
+  ["EADDRNOTAVAIL", "this machine does not have that address: use 127.0.0.1"],
+  ["ENOTFOUND", "that name does not resolve: use 127.0.0.1"],
+  ["ENOENT", "the directory of the socket does not exist: make it first"],
+]);
+
+const DIAL_REASONS: ReadonlyMap<string, string> = new Map([
+  ["ECONNREFUSED", "nobody listens there"],
+  ["ENOENT", "there is no such socket"],
+  ["ENOTFOUND", "the name does not resolve"],
+  ["EAI_AGAIN", "the name server does not answer"],
+  ["EHOSTUNREACH", "there is no route to the host"],
+  ["ENETUNREACH", "there is no route to the network"],
+  ["ETIMEDOUT", "no answer"],
+  ["ECONNRESET", "the other end broke the connection off"],
+]);
