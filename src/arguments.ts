@@ -26,6 +26,13 @@ export function checkAcks(acks: unknown): void {
 }
 
 /** @throws ReplicaError ERR_OPTION */
+export function checkIfVersion(ifVersion: unknown): void {
+  if (ifVersion !== undefined && ifVersion !== null && typeof ifVersion !== "string") {
+    throw optionError("ifVersion", "a version, or null for a key that must be absent");
+  }
+}
+
+/** @throws ReplicaError ERR_OPTION */
 export function checkSignal(signal: unknown): void {
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw optionError("signal", "an AbortSignal");
 }

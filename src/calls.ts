@@ -1,6 +1,8 @@
 /** What the members of a replica take as options, and give back: the shapes of the calls in replica.ts. */
 import type { KeyRange } from "./key-ranges.ts";
 import type { PeerStatus } from "./status.ts";
+import type { Version } from "./versions.ts";
+import type { WriteToken } from "./write-tokens.ts";
 
 /** For whom a write waits. */
 export interface WriteOptions {
@@ -10,9 +12,23 @@ export interface WriteOptions {
   readonly signal?: AbortSignal;
 }
 
-export interface PutOptions extends WriteOptions {
+export interface DeleteOptions extends WriteOptions {
+  /**
+   * Write only if the key has this version here and now, as `entry` and watch events tell it; `null`: only if it is
+   * absent. Else ERR_VERSION_MISMATCH. Local: another replica may write at the same time, and then the later write wins.
+   */
+  readonly ifVersion?: Version | null;
+}
+
+export interface PutOptions extends DeleteOptions {
   /** The entry disappears that much later, on every replica. Above 0, at most 2^45. Default: never. */
   readonly ttlMs?: number;
+}
+
+/** What a transaction was for, and the token of what it wrote. */
+export interface TransactionResult<T> {
+  readonly result: T;
+  readonly token: WriteToken;
 }
 
 export interface WaitOptions {

@@ -10,7 +10,6 @@ import { Driver } from "./driver.ts";
 import { isReplicaError, ReplicaError } from "./errors.ts";
 import { Hooks } from "./hooks.ts";
 import { isReserved } from "./limits.ts";
-import { LocalWrites } from "./local-writes.ts";
 import { Neighbours } from "./neighbours.ts";
 import { type CheckedOptions, consoleLogger, type Logger, type ReplicaOptions } from "./options.ts";
 import { PeerWaits } from "./peer-waits.ts";
@@ -116,7 +115,8 @@ export class Engine {
     this.writer = new Writer({
       ...parts,
       reader: this.reader,
-      writes: new LocalWrites(limits, now),
+      limits,
+      now,
       peerWaits: this.peerWaits,
       assertWritable: () => this.assertWritable(),
     });

@@ -8,6 +8,8 @@ export type ErrorCode =
   | "ERR_VALUE"
   /** A value, batch or store would exceed a limit. Retryable after making room. Nothing was changed. */
   | "ERR_LIMIT"
+  /** A key has not the version that `ifVersion` asks for. Retryable after reading again. Nothing was changed. */
+  | "ERR_VERSION_MISMATCH"
   /** The replica was opened with `readOnly`. Not retryable. Nothing was changed. */
   | "ERR_READ_ONLY"
   /** The replica is closed. Not retryable: open it again. */
@@ -44,10 +46,13 @@ export type ErrorCode =
 export class ReplicaError extends Error {
   override readonly name = "ReplicaError";
   readonly code: ErrorCode;
+  /** Of ERR_VERSION_MISMATCH alone: the version that the key has; `null` if it is absent. */
+  readonly presentVersion?: string | null;
 
-  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
-    super(message, options);
+  constructor(code: ErrorCode, message: string, options: { cause?: unknown; presentVersion?: string | null } = {}) {
+    super(message, "cause" in options ? { cause: options.cause } : undefined);
     this.code = code;
+    if (options.presentVersion !== undefined) this.presentVersion = options.presentVersion;
   }
 }
 

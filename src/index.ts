@@ -2,9 +2,11 @@
 
 export type {
   CloseOptions,
+  DeleteOptions,
   Peer,
   PutOptions,
   SettledOptions,
+  TransactionResult,
   WaitOptions,
   WatchOptions,
   WriteOptions,
@@ -21,12 +23,15 @@ export type { Member } from "./neighbours.ts";
 export { openReplica } from "./open-replica.ts";
 export type { Durability, Limits, Logger, ReplicaOptions } from "./options.ts";
 export type { Random } from "./random.ts";
-export type { EntryInfo, ScanOptions } from "./reader.ts";
+export type { EntryInfo } from "./reader.ts";
 export type { Replica } from "./replica.ts";
+export type { ScanOptions } from "./scans.ts";
 export type { PeerState, PeerStatus, Status } from "./status.ts";
 export type { Disk, DiskFile } from "./storage/disk.ts";
 export type { VerifyReport } from "./storage/maintenance.ts";
 export type { RecoveryProgress } from "./storage/recovery.ts";
+export type { Transaction, TransactionEntry } from "./transaction.ts";
 export type { Channel, ChannelReceiver, Transport, TransportHost } from "./transport.ts";
-export type { ChangeEvent, PutEvent, RemoveEvent, Version, WatchEvent } from "./watchers.ts";
+export type { Version } from "./versions.ts";
+export type { ChangeEvent, PutEvent, RemoveEvent, WatchEvent } from "./watchers.ts";
 export type { WriteToken } from "./write-tokens.ts";

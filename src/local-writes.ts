@@ -1,17 +1,32 @@
 /** The writes of this replica's user: checked, encoded, and refused with an error that says what to do. */
-import { expiryOf, knownFields } from "./arguments.ts";
+import { checkIfVersion, expiryOf, knownFields } from "./arguments.ts";
 import { checkKey, encodeKey } from "./codec/keys.ts";
 import { encodeValue } from "./codec/values.ts";
 import type { RefusalReason } from "./core/admission.ts";
 import { isReplicaError, ReplicaError } from "./errors.ts";
-import { BATCH_BYTES_MAX } from "./limits.ts";
+import { BATCH_BYTES_MAX, RECORD_BYTES_MAX } from "./limits.ts";
 import type { Limits } from "./options.ts";
 import type { LocalWrite } from "./sync/state-writer.ts";
 import type { Millis } from "./types.ts";
+import type { Version } from "./versions.ts";
 
+/** `ifVersion`: see PutOptions. It is compared with the store as it is before the batch. */
 export type BatchOperation<V = unknown> =
-  | { readonly type: "put"; readonly key: string; readonly value: V; readonly ttlMs?: number }
-  | { readonly type: "del"; readonly key: string };
+  | {
+      readonly type: "put";
+      readonly key: string;
+      readonly value: V;
+      readonly ttlMs?: number;
+      readonly ifVersion?: Version | null;
+    }
+  | { readonly type: "del"; readonly key: string; readonly ifVersion?: Version | null };
+
+/** What has to hold for a write to be made. */
+export interface Condition {
+  readonly key: string;
+  /** The version that a reader sees; `null`: none. */
+  readonly version: Version | null;
+}
 
 /** Turns arguments into writes. Changes nothing. */
 export class LocalWrites {
@@ -38,25 +53,25 @@ export class LocalWrites {
     return { key: encodeKey(key), value: null, expiresAt: 0 };
   }
 
-  /** One write for each key, the last one of those given. @throws as `put`, for the first bad one */
-  batch(operations: readonly BatchOperation[]): LocalWrite[] {
+  /** One write for each key, the last one of those given, and all conditions. @throws as `put`, for the first bad one */
+  batch(operations: readonly BatchOperation[]): { writes: LocalWrite[]; conditions: Condition[] } {
     if (!Array.isArray(operations)) throw new ReplicaError("ERR_OPTION", "batch takes an array of operations");
     if (operations.length > this.#limits.maxBatch) {
       const message = `a batch of ${operations.length} operations, at most ${this.#limits.maxBatch}: write it in parts`;
       throw new ReplicaError("ERR_LIMIT", message);
     }
     const writes = new Map<string, LocalWrite>();
+    const conditions: Condition[] = [];
     let bytes = 0;
     for (const operation of operations as readonly BatchOperation[]) {
       const write = this.#operation(operation);
-      bytes += bytesOf(write) - bytesOf(writes.get(operation.key));
-      writes.set(operation.key, write);
+      const { key, ifVersion } = operation;
+      bytes += batchBytesOf(write) - batchBytesOf(writes.get(key));
+      writes.set(key, write);
+      if (ifVersion !== undefined) conditions.push({ key, version: ifVersion });
     }
-    if (bytes > BATCH_BYTES_MAX) {
-      const message = `a batch of ${bytes} bytes, at most ${BATCH_BYTES_MAX}: write it in parts`;
-      throw new ReplicaError("ERR_LIMIT", message);
-    }
-    return [...writes.values()];
+    checkBatchBytes(bytes);
+    return { writes: [...writes.values()], conditions };
   }
 
   /** What the user is told when a write does not fit. */
@@ -80,11 +95,13 @@ export class LocalWrites {
   #operation(operation: BatchOperation): LocalWrite {
     if (typeof operation === "object" && operation !== null) {
       if (operation.type === "put") {
-        knownFields(operation, ["type", "key", "value", "ttlMs"], "a put of a batch");
+        knownFields(operation, ["type", "key", "value", "ttlMs", "ifVersion"], "a put of a batch");
+        checkIfVersion(operation.ifVersion);
         return this.put(operation.key, operation.value, operation.ttlMs);
       }
       if (operation.type === "del") {
-        knownFields(operation, ["type", "key"], "a del of a batch");
+        knownFields(operation, ["type", "key", "ifVersion"], "a del of a batch");
+        checkIfVersion(operation.ifVersion);
         return this.delete(operation.key);
       }
     }
@@ -93,6 +110,21 @@ export class LocalWrites {
 }
 
 /** What a write counts against BATCH_BYTES_MAX. Deletes are not counted: they always fit. */
-function bytesOf(write: LocalWrite | undefined): number {
+export function batchBytesOf(write: LocalWrite | undefined): number {
   return write === undefined || write.value === null ? 0 : write.key.length + write.value.length;
+}
+
+/** @throws ReplicaError ERR_LIMIT */
+export function checkBatchBytes(bytes: number): void {
+  if (bytes <= BATCH_BYTES_MAX) return;
+  const message = `a batch of ${bytes} bytes, at most ${BATCH_BYTES_MAX}: write it in parts`;
+  throw new ReplicaError("ERR_LIMIT", message);
+}
+
+/** What a delete costs in a record besides its key, at most. */
+export const DELETE_OVERHEAD_BYTES = 32;
+
+/** @throws ReplicaError ERR_LIMIT */
+export function checkClearBytes(bytes: number): void {
+  if (bytes > RECORD_BYTES_MAX) throw new ReplicaError("ERR_LIMIT", "too many keys for one batch: clear in parts");
 }

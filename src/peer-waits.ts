@@ -26,13 +26,13 @@ export class PeerWaits {
   }
 
   /** Resolves as `durable` does, once `acks` replicas hold the write, this one included. */
-  async held(
-    durable: Promise<WriteToken>,
+  async held<T>(
+    durable: Promise<T>,
     origin: Origin,
     seq: Seq,
     acks: number,
     signal: AbortSignal | undefined,
-  ): Promise<WriteToken> {
+  ): Promise<T> {
     const { replicator } = this.#source;
     await Promise.all([durable, this.#waits.until(() => replicator.holders(origin, seq) >= acks, signal)]);
     return durable;

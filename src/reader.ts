@@ -1,23 +1,15 @@
 /** What a reader sees: entries that have a value and whose time is not over, decoded afresh at every read. */
-import { checkFlag, knownFields } from "./arguments.ts";
 import { isUtf8 } from "./codec/bytes.ts";
-import { checkKey, decodeKey, encodeKey } from "./codec/keys.ts";
+import { checkKey, encodeKey } from "./codec/keys.ts";
 import { decodeValue, isValue } from "./codec/values.ts";
 import type { CoreState } from "./core/core-state.ts";
 import { NO_SLOT, type Slot } from "./core/table.ts";
 import { ReplicaError } from "./errors.ts";
-import { type ByteRange, byteRange, KEY_RANGE_FIELDS, type KeyRange, tableRange } from "./key-ranges.ts";
+import { type ByteRange, tableRange } from "./key-ranges.ts";
 import { isReserved } from "./limits.ts";
+import { keyOf, type OpenView, pairOf, type ScanOptions, scan, shownValue } from "./scans.ts";
 import { type Entry, type Millis, nodeIdOf } from "./types.ts";
-import { type Version, versionOf } from "./watchers.ts";
-
-/** What to iterate over. Keys are ordered by their UTF-8 bytes. */
-export interface ScanOptions extends KeyRange {
-  /** From the last key to the first. Default false. */
-  readonly reverse?: boolean;
-  /** At most so many, a whole number. Default: all. */
-  readonly limit?: number;
-}
+import { type Version, versionOf } from "./versions.ts";
 
 /** A version of a key. */
 export interface EntryInfo<V = unknown> {
@@ -43,10 +35,15 @@ export interface ReaderSource {
 export class Reader {
   readonly #source: ReaderSource;
   readonly #state: CoreState;
+  readonly #openView: OpenView<Entry>;
 
   constructor(source: ReaderSource) {
     this.#source = source;
     this.#state = source.state;
+    this.#openView = (range, reverse) => {
+      source.assertOpen();
+      return this.view(range, reverse);
+    };
   }
 
   /** @throws ReplicaError ERR_KEY */
@@ -75,20 +72,27 @@ export class Reader {
     return infoOf(this.#state.table.entryAt(slot));
   }
 
+  /** @throws ReplicaError ERR_OPTION, as the three below */
   entries(options: ScanOptions): Iterable<[string, unknown]> {
-    return this.#scan(options, (entry) => [decodeKey(entry.key), shownValue(entry)]);
+    return scan(options, this.#openView, pairOf);
   }
 
   keys(options: ScanOptions): Iterable<string> {
-    return this.#scan(options, ({ key }) => decodeKey(key));
+    return scan(options, this.#openView, keyOf);
   }
 
   values(options: ScanOptions): Iterable<unknown> {
-    return this.#scan(options, shownValue);
+    return scan(options, this.#openView, shownValue);
+  }
+
+  /** The version that a reader sees of a key; `null` if none. @throws ReplicaError ERR_KEY */
+  versionOf(key: string): Version | null {
+    const slot = this.#find(key);
+    return slot === NO_SLOT ? null : versionOf(this.#state.table.entryAt(slot));
   }
 
   infos(options: ScanOptions): Iterable<EntryInfo> {
-    return this.#scan(options, infoOf);
+    return scan(options, this.#openView, infoOf);
   }
 
   /** Whether a reader sees the key, given as bytes. */
@@ -113,23 +117,6 @@ export class Reader {
     const expiresAt = table.expiresAt(slot);
     return expiresAt > 0 && expiresAt <= this.#source.now() ? NO_SLOT : slot;
   }
-
-  /** @throws ReplicaError ERR_OPTION at the call */
-  #scan<T>(options: ScanOptions, of: (entry: Entry) => T): Iterable<T> {
-    knownFields(options, ["reverse", "limit", ...KEY_RANGE_FIELDS], "a scan");
-    const { reverse = false, limit = Number.POSITIVE_INFINITY, ...keys } = options;
-    checkFlag("reverse", reverse);
-    if (limit !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(limit) && limit >= 0)) {
-      throw new ReplicaError("ERR_OPTION", "limit takes a whole number from 0 on");
-    }
-    const range = byteRange(keys);
-    return {
-      [Symbol.iterator]: () => {
-        this.#source.assertOpen();
-        return taken(this.view(range, reverse), limit, of);
-      },
-    };
-  }
 }
 
 /** Whether an entry of a peer could be shown to a reader. */
@@ -153,32 +140,13 @@ function unexpired(entries: IterableIterator<Entry>, now: Millis): IterableItera
   };
 }
 
-function* taken<T>(entries: IterableIterator<Entry>, limit: number, of: (entry: Entry) => T): Generator<T, undefined> {
-  let count = 0;
-  try {
-    while (count < limit) {
-      const next = entries.next();
-      if (next.done === true) return undefined;
-      count += 1;
-      yield of(next.value);
-    }
-    return undefined;
-  } finally {
-    entries.return?.();
-  }
-}
-
 function infoOf(entry: Entry): EntryInfo {
   return {
-    key: decodeKey(entry.key),
+    key: keyOf(entry),
     value: shownValue(entry),
     version: versionOf(entry),
     stamp: entry.stamp,
     nodeId: nodeIdOf(entry.origin),
     ...(entry.expiresAt > 0 ? { expiresAt: entry.expiresAt } : {}),
   };
-}
-
-function shownValue({ value }: Entry): unknown {
-  return value === null ? undefined : decodeValue(value);
 }

@@ -5,9 +5,11 @@
  */
 import type {
   CloseOptions,
+  DeleteOptions,
   Peer,
   PutOptions,
   SettledOptions,
+  TransactionResult,
   WaitOptions,
   WatchOptions,
   WriteOptions,
@@ -20,9 +22,11 @@ import type { InputOf, OutputOf, StandardSchema } from "./layers/standard-schema
 import type { Codec } from "./layers/value-shape.ts";
 import type { BatchOperation } from "./local-writes.ts";
 import type { Member } from "./neighbours.ts";
-import type { EntryInfo, Reader, ScanOptions } from "./reader.ts";
+import type { EntryInfo, Reader } from "./reader.ts";
+import type { ScanOptions } from "./scans.ts";
 import type { Status } from "./status.ts";
 import type { VerifyReport } from "./storage/maintenance.ts";
+import type { Transaction } from "./transaction.ts";
 import { nodeIdOf } from "./types.ts";
 import type { ChangeEvent, WatchEvent } from "./watchers.ts";
 import type { WriteToken } from "./write-tokens.ts";
@@ -105,7 +109,11 @@ export class Replica {
    * Sets a key. Resolves when the write is durable here; peers get it then. What is not awaited commits
    * in the order of the calls.
    *
-   * @throws ReplicaError ERR_KEY, ERR_VALUE, ERR_LIMIT, ERR_OPTION, ERR_READ_ONLY, ERR_CLOSED: nothing was changed;
+   * `ifVersion` compares and sets in one step, on this replica: two replicas that do it at the same time both succeed,
+   * and when they meet the later write wins.
+   *
+   * @throws ReplicaError ERR_KEY, ERR_VALUE, ERR_LIMIT, ERR_OPTION, ERR_VERSION_MISMATCH, ERR_READ_ONLY, ERR_CLOSED:
+   *   nothing was changed;
    *   ERR_STORAGE_FAILED, ERR_STORAGE_FULL: whether the write survives is open until the directory is opened again
    */
   put(key: string, value: unknown, options?: PutOptions): Promise<WriteToken> {
@@ -113,7 +121,7 @@ export class Replica {
   }
 
   /** Removes a key. Of an absent key: no error, nothing is written. @throws as `put` */
-  delete(key: string, options?: WriteOptions): Promise<WriteToken> {
+  delete(key: string, options?: DeleteOptions): Promise<WriteToken> {
     return this.#writer.delete(key, options);
   }
 
@@ -131,6 +139,20 @@ export class Replica {
    */
   clear(range?: KeyRange): Promise<WriteToken> {
     return this.#writer.clear(range);
+  }
+
+  /**
+   * Runs `run` at once and writes all that it has written with `tx`, as one batch, or nothing if it throws. Reads of
+   * `tx` show its own writes, and nothing else changes meanwhile: no other write of this replica, none of a peer, no
+   * expiry. What other replicas do at the same time it cannot see: see `put` on `ifVersion`. The limits are those of a
+   * batch; as with `clear`, deletes of `tx.clear` do not count as operations.
+   *
+   * @param run  synchronous; writes of the replica within it, and transactions, reject with ERR_OPTION
+   * @returns what `run` has returned, and the token of the batch, when that is durable
+   * @throws as `put`, and what `run` throws: then nothing was changed; ERR_OPTION for an asynchronous function
+   */
+  transaction<T>(run: (tx: Transaction) => T, options?: WriteOptions): Promise<TransactionResult<T>> {
+    return this.#writer.transaction(run, options);
   }
 
   // ---- on top --------------------------------------------------------------------------------

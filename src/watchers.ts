@@ -7,10 +7,8 @@ import { ReplicaError } from "./errors.ts";
 import { type ByteRange, byteRange, isInRange, KEY_RANGE_FIELDS, narrowed } from "./key-ranges.ts";
 import { isReserved, WATCH_QUEUE_BYTES_MAX, WATCH_QUEUE_MAX } from "./limits.ts";
 import type { Change } from "./sync/committed.ts";
-import { type Entry, type Lsn, type Millis, nodeIdOf, type Origin, type Seq, type Stamp } from "./types.ts";
-
-/** Names a version of a key: opaque, equal on every replica and after a restart. */
-export type Version = string;
+import { type Entry, type Lsn, type Millis, nodeIdOf, type Origin } from "./types.ts";
+import { type Version, versionOf } from "./versions.ts";
 
 /** A version of a key that entered the store. Events of one batch follow each other and share `batch`. */
 export interface PutEvent<V = unknown> {
@@ -50,10 +48,6 @@ export type ChangeEvent<V = unknown> = PutEvent<V> | RemoveEvent<V>;
  * behind and changes were dropped; with `initial` the present entries and `ready` follow again.
  */
 export type WatchEvent<V = unknown> = ChangeEvent<V> | { readonly type: "ready" } | { readonly type: "lagged" };
-
-export function versionOf(order: { stamp: Stamp; origin: Origin; seq: Seq }): Version {
-  return `${order.stamp.toString(36)}.${order.seq.toString(36)}.${order.origin}`;
-}
 
 /** The event that a change is to its watchers; `undefined` if a reader cannot see that anything changed. */
 export function eventOf(change: Change): ChangeEvent | undefined {

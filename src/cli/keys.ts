@@ -2,7 +2,7 @@
 import type { CoreState } from "../core/core-state.ts";
 import { byteRange, tableRange } from "../key-ranges.ts";
 import { type Millis, nodeIdOf } from "../types.ts";
-import { versionOf } from "../watchers.ts";
+import { versionOf } from "../versions.ts";
 import { type Paint, table } from "./output.ts";
 
 export const KEYS_LIMIT_DEFAULT = 1000;

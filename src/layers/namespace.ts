@@ -1,10 +1,11 @@
 /** Namespaces: the data API under a prefix, with keys as short as they are inside and values of one type. */
 
 import { knownFields, rejection } from "../arguments.ts";
-import type { PutOptions, WatchOptions, WriteOptions } from "../calls.ts";
+import type { DeleteOptions, PutOptions, WatchOptions, WriteOptions } from "../calls.ts";
 import type { KeyRange } from "../key-ranges.ts";
 import type { BatchOperation } from "../local-writes.ts";
-import type { EntryInfo, ScanOptions } from "../reader.ts";
+import type { EntryInfo } from "../reader.ts";
+import type { ScanOptions } from "../scans.ts";
 import type { WatchEvent } from "../watchers.ts";
 import type { WriteToken } from "../write-tokens.ts";
 import { mapped, mappedAsync } from "./iteration.ts";
@@ -21,7 +22,7 @@ export interface DataApi {
   entries(options?: ScanOptions): Iterable<[string, unknown]>;
   keys(options?: ScanOptions): Iterable<string>;
   put(key: string, value: unknown, options?: PutOptions): Promise<WriteToken>;
-  delete(key: string, options?: WriteOptions): Promise<WriteToken>;
+  delete(key: string, options?: DeleteOptions): Promise<WriteToken>;
   batch(operations: readonly BatchOperation[], options?: WriteOptions): Promise<WriteToken>;
   clear(range?: KeyRange): Promise<WriteToken>;
   watch(options?: WatchOptions): AsyncIterableIterator<WatchEvent>;
@@ -109,7 +110,7 @@ export class Namespace<V = unknown, In = V> {
     return rejecting(() => this.#store.put(this.#scope.keyOf(key), this.#scope.valueOf(value, key), options));
   }
 
-  delete(key: string, options?: WriteOptions): Promise<WriteToken> {
+  delete(key: string, options?: DeleteOptions): Promise<WriteToken> {
     return rejecting(() => this.#store.delete(this.#scope.keyOf(key), options));
   }
 
