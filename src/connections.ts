@@ -50,7 +50,7 @@ const REFUSED_MS = 300_000;
 /** A session that lasted this long was a success; a shorter one counts as a failed attempt. */
 const STABLE_MS = 5000;
 
-const REFUSALS: readonly string[] = ["cluster-mismatch", "protocol-version"];
+const REFUSALS: readonly string[] = ["cluster-mismatch", "protocol-version", "unauthenticated"];
 
 interface Remote {
   readonly address: string;
@@ -282,7 +282,7 @@ export class Connections {
     const fail = (error: unknown): void => {
       if (!settle()) return;
       this.#options.onFailed?.(remote.address, error);
-      this.#leave(remote, "lost");
+      this.#leave(remote, isReplicaError(error) && error.code === "ERR_AUTH" ? "unauthenticated" : "lost");
       this.#soon();
     };
     const cancelDeadline = this.#options.timers.after(DIAL_MS_MAX, () => {

@@ -84,7 +84,7 @@ export class Driver {
     const session = this.#nextSession++;
     const bytes = { in: 0, out: 0 };
     this.#channels.set(session, { channel, bytes });
-    this.#replicator.connect(session, dialed, this.#options.clock.now());
+    this.#replicator.connect(session, dialed, this.#options.clock.now(), channel.peerNodeId);
     channel.start({
       frame: (frame) => {
         bytes.in += frame.length;
@@ -155,7 +155,7 @@ export class Driver {
     const decoded = decodeMessage(frame);
     if (decoded.type === "message") this.#replicator.receive(session, decoded.number, decoded.message, now);
     else if (decoded.type === "unknown") this.#replicator.receiveUnknown(session, decoded.number, now);
-    else this.#replicator.receiveBad(session, decoded.reason);
+    else this.#replicator.receiveBad(session, decoded.reason, decoded.code);
     this.wake();
   }
 

@@ -155,6 +155,7 @@ export class Engine {
       clusterId: this.#checked.clusterId,
       durability: this.#store === undefined ? undefined : this.#checked.durability,
       recovery: this.#recovery,
+      refused: this.neighbours.refused(),
       members: this.neighbours.members(),
       problems: this.neighbours.problems(),
       now: this.#clock.now(),

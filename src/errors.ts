@@ -30,7 +30,7 @@ export type ErrorCode =
   | "ERR_CLOCK_SKEW"
   /** The transport cannot listen, for example because the port is in use. Nothing was opened. */
   | "ERR_LISTEN"
-  /** A peer failed to prove that it knows the secret, or we did. Not retried until the process restarts. */
+  /** A peer failed to prove that it knows the secret, or we did. Given to warnings, not thrown. Retried after minutes. */
   | "ERR_AUTH"
   /** A peer belongs to another cluster. */
   | "ERR_CLUSTER_MISMATCH"

@@ -7,10 +7,11 @@ import { decodeMember, encodeMember, MEMBER_RANGE, memberKey } from "./codec/mem
 import { Connections } from "./connections.ts";
 import type { CoreState } from "./core/core-state.ts";
 import type { Driver } from "./driver.ts";
-import { isReplicaError } from "./errors.ts";
+import { isReplicaError, type ReplicaError } from "./errors.ts";
 import type { Hooks } from "./hooks.ts";
 import type { Logger } from "./options.ts";
 import type { Random } from "./random.ts";
+import { Refusals } from "./refusals.ts";
 import type { SessionEvent } from "./sync/committed.ts";
 import type { Replicator } from "./sync/replicator.ts";
 import type { Transport } from "./transport.ts";
@@ -44,6 +45,7 @@ const REMEDIES: ReadonlyMap<string, string> = new Map([
   ["cluster-mismatch", "give both the same clusterId, or keep them from dialing each other"],
   ["identity-clash", "every replica needs a nodeId of its own"],
   ["protocol-version", "upgrade the older one"],
+  ["unauthenticated", "give both the same secret, and a nodeId that is theirs"],
 ]);
 /** Ends that belong to an ordinary day. */
 const QUIET_ENDS: ReadonlySet<string> = new Set(["lost", "closing", "duplicate", "self", "new-epoch"]);
@@ -58,7 +60,7 @@ export class Neighbours {
   readonly #problems = new Map<string, Millis>();
   /** When strangers that ended with a code were last told of. */
   readonly #toldOf = new Map<string, Millis>();
-  readonly #refusals = new Map<string, number>();
+  readonly #refusals = new Refusals();
   #connections: Connections | undefined;
   #addresses: readonly string[] = [];
 
@@ -109,9 +111,9 @@ export class Neighbours {
     return [...this.#problems.keys()];
   }
 
-  /** How many were turned away before there was a channel, by reason. */
-  refusals(): Record<string, number> {
-    return Object.fromEntries(this.#refusals);
+  /** How many connections came to nothing because one of the two ends did not want the other, by reason. */
+  refused(): Record<string, number> {
+    return this.#refusals.counts();
   }
 
   /** Tells the dialer who there is: to be called when member records have changed. */
@@ -159,6 +161,7 @@ export class Neighbours {
       this.#options.logger.debug(message);
       return;
     }
+    this.#refusals.count(code);
     // The dialer tries again and again: said once, and shown by `status()` for as long as it lasts. Strangers that
     // come and go are told of once in a while.
     const isKnown = this.problems().includes(message) || (nodeId === undefined && !this.#isNews(code));
@@ -172,13 +175,14 @@ export class Neighbours {
     const message = isReplicaError(error) ? error.message : `cannot reach ${address}: ${String(error)}`;
     const isNew = isReplicaError(error) && error.code !== "ERR_CLOSED" && !this.problems().includes(message);
     if (isReplicaError(error) && error.code !== "ERR_CLOSED") this.#note(message);
+    if (isReplicaError(error) && error.code === "ERR_AUTH") this.#refusals.count(reasonOf(error));
     if (isNew) this.warn(message);
     else this.#options.logger.debug(message);
   }
 
   /** Strangers come as often as they like: of each kind one is told of in a while. */
   #reportRefusal(reason: string, detail: string): void {
-    this.#refusals.set(reason, (this.#refusals.get(reason) ?? 0) + 1);
+    this.#refusals.count(reason);
     const message = `a connection was refused (${reason}): ${detail}`;
     if (this.#isNews(reason)) this.warn(message);
     else this.#options.logger.debug(message);
@@ -199,4 +203,9 @@ export class Neighbours {
       this.#problems.delete(oldest);
     }
   }
+}
+
+/** Why a dial was refused: the transport names it in the cause. */
+function reasonOf({ cause }: ReplicaError): string {
+  return typeof cause === "string" ? cause : "unauthenticated";
 }

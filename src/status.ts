@@ -57,6 +57,8 @@ export interface Status {
     /** Entries of the connected peers that were refused because they were stamped too far ahead. */
     readonly rejected: number;
   };
+  /** Connections that we have refused, or that were refused to us, since the replica was opened, by reason. */
+  readonly refused: Readonly<Record<string, number>>;
   readonly members: readonly string[];
   readonly peers: Readonly<Record<string, PeerStatus>>;
 }
@@ -68,6 +70,7 @@ export interface StatusSource {
   readonly clusterId: string;
   readonly durability: Durability | undefined;
   readonly recovery: RecoveryReport | undefined;
+  readonly refused: Readonly<Record<string, number>>;
   readonly members: readonly Member[];
   /** What went wrong and needs a person. */
   readonly problems: readonly string[];
@@ -111,6 +114,7 @@ export function statusOf(source: StatusSource): Status {
       ...(recovery === undefined || recovery.created ? {} : { recovered: recoveredOf(recovery) }),
     },
     clock: { driftMs, rejected },
+    refused: source.refused,
     members: source.members.map(({ nodeId }) => nodeId),
     peers,
   };

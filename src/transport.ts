@@ -58,6 +58,15 @@ export interface Channel {
   /** The other end, for people: an address or a name. */
   readonly remote: string;
 
+  /** Who the other end has proved to be, where the transport makes it prove that. A hello of another nodeId is refused. */
+  readonly peerNodeId?: string | undefined;
+
+  /**
+   * From now on a longer frame closes the channel, before it is taken in. Called with little for as long as the other
+   * end has proved nothing, and with more then. A channel that cannot do it has no such method.
+   */
+  limitFrames?(maxBytes: number): void;
+
   /**
    * Starts the flow: from now on the channel calls `receiver`, never within a call of its own methods.
    * Frames that came earlier are kept until then, or not read yet. Called once at most.

@@ -86,6 +86,7 @@ const PUBLIC_EXPORTS: Record<string, readonly string[]> = {
     "importBinary",
     "importJson",
   ],
+  "./transports/authentication": ["Authenticate", "AuthenticationOptions", "Connection", "Secret", "authenticated"],
   "./transports/in-process": ["InProcessNetwork", "InProcessNetworkOptions", "inProcessNetwork"],
   "./transports/tcp": [
     "StreamChannel",

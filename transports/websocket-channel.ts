@@ -7,11 +7,21 @@ import type { Channel, ChannelReceiver } from "../src/transport.ts";
 const NORMAL = 1000;
 const UNSUPPORTED_DATA = 1003;
 const LOST = 1006;
+/** What a WebSocket is closed for, as it is counted. */
+const REASONS: ReadonlyMap<string, string> = new Map([
+  ["WS_ERR_UNSUPPORTED_MESSAGE_LENGTH", "frame-too-long"],
+  ["WS_ERR_TOO_MANY_BUFFERED_PARTS", "too-many-fragments"],
+]);
+/** What the header of a WebSocket frame takes beside its bytes, and an answer to the upgrade that is behind it. */
+const HEADER_BYTES_MAX = 64;
+/** A limit above this is none of its own: the WebSocket has one. */
+const LOW_LIMIT_MAX = 64 * 1024;
 
 export class WebSocketChannel implements Channel {
   readonly remote: string;
   readonly #webSocket: WebSocket;
   readonly #stream: Duplex | undefined;
+  readonly #onRefused: (reason: string, detail: string) => void;
   #receiver: ChannelReceiver | undefined;
   #reason: string | undefined;
   #corked = false;
@@ -19,16 +29,29 @@ export class WebSocketChannel implements Channel {
   #left = false;
   #closed = false;
 
-  /** @param stream  what the WebSocket writes to; without it small frames are written one by one */
-  constructor(webSocket: WebSocket, stream: Duplex | undefined, remote: string) {
+  #stopCounting: () => void = () => undefined;
+
+  /**
+   * @param stream  what the WebSocket writes to; without it small frames are written one by one
+   * @param onRefused  told why, when what came was no WebSocket traffic of a replica
+   */
+  constructor(
+    webSocket: WebSocket,
+    stream: Duplex | undefined,
+    remote: string,
+    onRefused: (reason: string, detail: string) => void = () => undefined,
+  ) {
     this.remote = remote;
+    this.#onRefused = onRefused;
     this.#webSocket = webSocket;
     this.#stream = stream;
     // Nothing is read before `start`, so what a peer can make us keep is what the operating system keeps.
     webSocket.pause();
     webSocket.on("message", (data, isBinary) => this.#message(data, isBinary));
-    webSocket.on("error", (error) => {
+    webSocket.on("error", (error: NodeJS.ErrnoException) => {
       this.#reason ??= error.message;
+      if (error.code?.startsWith("WS_ERR_") !== true) return;
+      this.#onRefused(REASONS.get(error.code) ?? "bad-websocket", error.message);
     });
     webSocket.once("close", (code, text) => {
       const described = text.length > 0 ? text.toString() : code === LOST ? "connection lost" : `closed, code ${code}`;
@@ -43,6 +66,31 @@ export class WebSocketChannel implements Channel {
     this.#webSocket.resume();
     // It closed before there was anybody to tell.
     if (this.#closed) setImmediate(() => receiver.closed(this.#reason ?? "closed"));
+  }
+
+  /**
+   * The limit of a WebSocket is fixed when it is made. A lower one bounds all that comes until it is lifted, which is
+   * what a handshake needs: one frame, and then nothing before the answer.
+   */
+  limitFrames(maxBytes: number): void {
+    this.#stopCounting();
+    const stream = this.#stream;
+    if (stream === undefined || maxBytes > LOW_LIMIT_MAX) return;
+    let left = maxBytes + HEADER_BYTES_MAX;
+    // The frame that lifts the limit may come in one chunk with those behind it, which this function is then still told of.
+    let counting = true;
+    const count = (chunk: Buffer): void => {
+      left -= chunk.length;
+      if (left >= 0 || !counting || this.#left || this.#closed) return;
+      this.#onRefused("frame-too-long", `more than ${maxBytes} bytes came before anything was proved`);
+      this.#reason ??= "too much came before anything was proved";
+      this.#webSocket.terminate();
+    };
+    stream.on("data", count);
+    this.#stopCounting = () => {
+      counting = false;
+      stream.off("data", count);
+    };
   }
 
   send(frame: Uint8Array): void {
@@ -70,7 +118,10 @@ export class WebSocketChannel implements Channel {
     if (this.#left) return;
     // `binaryType` is "nodebuffer", so that anything else is not ours either.
     if (isBinary && data instanceof Uint8Array) this.#receiver?.frame(data);
-    else this.#leave("the other end sent text", UNSUPPORTED_DATA);
+    else {
+      this.#onRefused("bad-websocket", "it sent text");
+      this.#leave("the other end sent text", UNSUPPORTED_DATA);
+    }
   }
 
   #leave(reason: string, code: number): void {

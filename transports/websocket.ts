@@ -1,6 +1,6 @@
 /**
- * Replicas over WebSocket, on the loopback interface: other hosts need authentication and encryption, which this
- * transport does not have yet, so it refuses them.
+ * Replicas over WebSocket. On the loopback interface, unless replicas have to prove who they are: authentication.md says
+ * how, and what can then still be read on the way.
  */
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import { type AddressInfo, isIPv4 } from "node:net";
@@ -8,6 +8,7 @@ import type { Duplex } from "node:stream";
 import { WebSocket, WebSocketServer } from "ws";
 import { ReplicaError } from "../src/errors.ts";
 import type { Channel, Transport, TransportHost } from "../src/transport.ts";
+import { type Authenticate, Gate, type GuardedHost, type Secret } from "./authentication-gate.ts";
 import { WebSocketChannel } from "./websocket-channel.ts";
 
 /** How to be found, and whom to find. */
@@ -20,6 +21,10 @@ export interface WebSocketTransportOptions {
   readonly advertise?: readonly string[];
   /** Frames above this close the channel. Default: what the library sends at most, 16 MiB. */
   readonly maxFrameBytes?: number;
+  /** What all replicas of the cluster know. Of several the first is used to prove, and all are accepted. */
+  readonly secret?: Secret;
+  /** A check of your own, on each connection, beside that of the secret. */
+  readonly authenticate?: Authenticate;
 }
 
 export type WebSocketListen =
@@ -51,13 +56,15 @@ export class WebSocketTransport implements Transport {
   #server: Server | undefined;
   #upgrades: WebSocketServer | undefined;
   #stopAccepting: (() => void) | undefined;
-  #host: TransportHost | undefined;
+  #host: GuardedHost | undefined;
+  readonly #gate: Gate;
   #closing: Promise<void> | undefined;
 
   /** @throws ReplicaError ERR_OPTION for an unknown option, and for a host, seed or address beyond loopback */
   constructor(options: WebSocketTransportOptions = {}) {
     checkOptions(options);
     this.#options = options;
+    this.#gate = new Gate(options);
     this.#path = options.listen?.path ?? (options.listen !== undefined && "server" in options.listen ? "/wavekv" : "/");
   }
 
@@ -74,9 +81,9 @@ export class WebSocketTransport implements Transport {
     if (this.#host !== undefined || this.#closing !== undefined) {
       throw new ReplicaError("ERR_LISTEN", "this transport has served its replica; make a new one");
     }
-    this.#host = host;
+    this.#host = this.#gate.open(host);
     if (listen !== undefined) {
-      this.#upgrades = new WebSocketServer({ noServer: true, clientTracking: false, ...this.#limits(host) });
+      this.#upgrades = new WebSocketServer({ noServer: true, clientTracking: false, ...this.#limits(this.#host) });
       const server = "server" in listen ? listen.server : await openServer(listen.host ?? "127.0.0.1", listen.port);
       this.#server = server;
       if (this.#closing !== undefined) {
@@ -96,13 +103,13 @@ export class WebSocketTransport implements Transport {
   }
 
   async dial(address: string, signal: AbortSignal): Promise<Channel> {
-    const refusal = whyNotDialable(address);
+    const refusal = whyNotDialable(address, this.#gate.isGuarded);
     if (refusal !== undefined) throw new ReplicaError("ERR_OPTION", refusal);
     if (this.#host === undefined) throw new ReplicaError("ERR_CLOSED", "the transport is not open");
     if (this.#closing !== undefined) throw new ReplicaError("ERR_CLOSED", "the transport is closed");
     signal.throwIfAborted();
     try {
-      return await this.#connect(address, this.#host, signal);
+      return await this.#gate.dial(await this.#connect(address, this.#host, signal), {}, signal);
     } catch (error) {
       signal.throwIfAborted();
       throw error;
@@ -114,9 +121,9 @@ export class WebSocketTransport implements Transport {
       const socket = new WebSocket(address, {
         ...this.#limits(host),
         handshakeTimeout: HANDSHAKE_MS_MAX,
-        // Masking keeps a script in a browser from forging requests that a proxy would understand. Here both ends are
-        // replicas and nothing is between them, and a key of zeros saves a pass over every byte, in JavaScript.
-        generateMask: (mask) => void mask.fill(0),
+        // Masking keeps a script in a browser from forging requests that a proxy would understand. On loopback nothing
+        // is between the ends, and a key of zeros saves a pass over every byte, in JavaScript.
+        ...(isLoopback(hostOf(address)) ? { generateMask: (mask: Buffer) => void mask.fill(0) } : {}),
       });
       this.#dials.add(socket);
       let stream: Duplex | undefined;
@@ -173,24 +180,37 @@ export class WebSocketTransport implements Transport {
       if (server.listenerCount("upgrade") === 1) refuseUpgrade(socket, "404 Not Found");
       return;
     }
-    if (!isLoopback(request.socket.remoteAddress ?? "")) return refuseUpgrade(socket, "403 Forbidden");
+    const { remoteAddress: address, remotePort } = request.socket;
+    const remote = `${address ?? "?"}:${remotePort ?? "?"}`;
+    const refuse = (status: string, reason: string, detail: string): void => {
+      refuseUpgrade(socket, status);
+      this.#host?.refused?.(reason, `${remote}: ${detail}`);
+    };
+    if (!this.#gate.lobby.admits(address)) {
+      return refuse("429 Too Many Requests", "too-fast", "this address connects too often");
+    }
+    if (!isLoopback(address ?? "") && !this.#gate.isGuarded) {
+      return refuse("403 Forbidden", "no-secret", "it is on another machine, and this transport has no secret");
+    }
     // Only browsers send it: a page of any site may open a WebSocket to this machine, and must get nothing.
-    if (request.headers.origin !== undefined) return refuseUpgrade(socket, "403 Forbidden");
+    if (request.headers.origin !== undefined) return refuse("403 Forbidden", "browser", "it is a page in a browser");
     this.#upgrades?.handleUpgrade(request, socket, head, (webSocket) => {
-      const { remoteAddress, remotePort } = request.socket;
-      this.#host?.accept(this.#adopt(webSocket, socket, `${remoteAddress ?? "?"}:${remotePort ?? "?"}`));
+      this.#host?.accept(this.#adopt(webSocket, socket, remote), { address, headers: request.headers });
     });
   }
 
   #adopt(webSocket: WebSocket, stream: Duplex | undefined, remote: string): WebSocketChannel {
-    const channel = new WebSocketChannel(webSocket, stream, remote);
+    const channel = new WebSocketChannel(webSocket, stream, remote, (reason, text) => {
+      this.#host?.refused?.(reason, `${remote}: ${text}`);
+    });
     this.#channels.add(channel);
     webSocket.once("close", () => this.#channels.delete(channel));
     return channel;
   }
 
   #limits(host: TransportHost) {
-    const maxFrameBytes = this.#options.maxFrameBytes ?? host.maxFrameBytes;
+    const { maxFrameBytes: ours } = this.#options;
+    const maxFrameBytes = ours === undefined ? host.maxFrameBytes : ours + this.#gate.overheadBytes;
     return {
       // Entries are small and mixed; compressing them costs more than a loopback has to give, and memory per channel.
       perMessageDeflate: false,
@@ -248,11 +268,12 @@ function checkOptions(options: WebSocketTransportOptions): void {
   if (!Array.isArray(options?.seeds ?? []) || !Array.isArray(options?.advertise ?? [])) {
     throw new ReplicaError("ERR_OPTION", 'seeds and advertise are arrays of addresses: ["ws://127.0.0.1:7001"]');
   }
-  onlyKeys("WebSocketTransport", options, ["listen", "seeds", "advertise", "maxFrameBytes"]);
-  const { listen, seeds = [], advertise = [], maxFrameBytes } = options;
-  if (listen !== undefined) checkListen(listen);
+  onlyKeys("WebSocketTransport", options, ["listen", "seeds", "advertise", "maxFrameBytes", "secret", "authenticate"]);
+  const { listen, seeds = [], advertise = [], maxFrameBytes, secret, authenticate } = options;
+  const isGuarded = secret !== undefined || authenticate !== undefined;
+  if (listen !== undefined) checkListen(listen, isGuarded);
   for (const address of [...seeds, ...advertise]) {
-    const refusal = whyNotDialable(address);
+    const refusal = whyNotDialable(address, isGuarded);
     if (refusal !== undefined) throw new ReplicaError("ERR_OPTION", refusal);
   }
   if (maxFrameBytes !== undefined && !(Number.isSafeInteger(maxFrameBytes) && maxFrameBytes > 0)) {
@@ -260,7 +281,7 @@ function checkOptions(options: WebSocketTransportOptions): void {
   }
 }
 
-function checkListen(listen: WebSocketListen): void {
+function checkListen(listen: WebSocketListen, isGuarded: boolean): void {
   if (!isObject(listen)) throw new ReplicaError("ERR_OPTION", "listen takes an object with host, port, path");
   if (listen.path !== undefined && !listen.path.startsWith("/")) {
     throw new ReplicaError("ERR_OPTION", `listen.path must begin with "/": got ${JSON.stringify(listen.path)}`);
@@ -271,11 +292,11 @@ function checkListen(listen: WebSocketListen): void {
   if (!Number.isInteger(port) || port < 0 || port > 65_535) {
     throw new ReplicaError("ERR_OPTION", `listen.port must be an integer from 0 to 65535: got ${String(port)}`);
   }
-  if (!isLoopback(host)) {
+  if (!isLoopback(host) && !isGuarded) {
     throw new ReplicaError(
       "ERR_OPTION",
-      `listen.host ${JSON.stringify(host)} would let other machines in, and authentication is not supported yet: ` +
-        `use "127.0.0.1", and a tunnel (ssh, WireGuard with a proxy on loopback) between machines`,
+      `listen.host ${JSON.stringify(host)} would let other machines in: give all replicas the same \`secret\`, ` +
+        `or a check of your own with \`authenticate\`; or listen on "127.0.0.1"`,
     );
   }
 }
@@ -293,13 +314,17 @@ function isObject(value: unknown): value is object {
 }
 
 /** Why this transport does not dial `address`; undefined if it does. */
-function whyNotDialable(address: string): string | undefined {
+function whyNotDialable(address: string, isGuarded: boolean): string | undefined {
   const url = URL.canParse(address) ? new URL(address) : undefined;
   if (url === undefined || url.protocol !== "ws:" || url.hash !== "" || url.username !== "" || url.password !== "") {
-    return `${JSON.stringify(address)} is not an address of this transport: it dials ws://127.0.0.1:PORT`;
+    return `${JSON.stringify(address)} is not an address of this transport: it dials ws://HOST:PORT`;
   }
-  if (isLoopback(url.hostname.replace(/^\[|\]$/g, ""))) return undefined;
-  return `${address} is on another machine, and authentication is not supported yet: dial a tunnel on 127.0.0.1`;
+  if (isGuarded || isLoopback(hostOf(address))) return undefined;
+  return `${address} is on another machine: give all replicas the same \`secret\`, or dial 127.0.0.1`;
+}
+
+function hostOf(address: string): string {
+  return new URL(address).hostname.replace(/^\[|\]$/g, "");
 }
 
 function isLoopback(host: string): boolean {

@@ -33,6 +33,7 @@ const BYE_NUMBERS: Readonly<Record<ByeCode, number>> = {
   silent: 8,
   "too-many-peers": 9,
   "new-epoch": 10,
+  unauthenticated: 11,
 };
 const BYE_CODES: ReadonlyMap<number, ByeCode> = new Map(
   Object.entries(BYE_NUMBERS).map(([code, number]) => [number, code as ByeCode]),

@@ -17,6 +17,8 @@ import { ByteReader, ByteWriter, DecodeError } from "./bytes.ts";
 import { readMessage, writeMessage } from "./message-bodies.ts";
 
 const MAGIC = 0x57;
+/** Of the handshake that transports with a secret begin with. */
+const HANDSHAKE_MAGIC = 0x58;
 const FORMAT_VERSION = 1;
 const HEADER_BYTES = 6;
 const CRC_BYTES = 4;
@@ -25,8 +27,8 @@ export type DecodedFrame =
   | { readonly type: "message"; readonly number: number; readonly message: Message }
   /** Intact, and of a kind that this version does not know: count it and go on. */
   | { readonly type: "unknown"; readonly number: number; readonly kind: number }
-  /** Damaged, or not made by this library. `reason` is for people. */
-  | { readonly type: "bad"; readonly reason: string };
+  /** Damaged, or not made by this library; "unauthenticated": the other end wants a secret. `reason` is for people. */
+  | { readonly type: "bad"; readonly code: "bad-frame" | "unauthenticated"; readonly reason: string };
 
 /** The frame of a message. @param frameNumber  a safe integer, 0 at least */
 export function encodeMessage(message: Message, frameNumber: number): Uint8Array {
@@ -58,14 +60,18 @@ export function decodeMessage(frame: Uint8Array): DecodedFrame {
   try {
     return decodeFrame(frame);
   } catch (error) {
-    if (error instanceof DecodeError) return { type: "bad", reason: error.message };
+    if (error instanceof DecodeError) return { type: "bad", code: "bad-frame", reason: error.message };
     throw error;
   }
 }
 
 function decodeFrame(frame: Uint8Array): DecodedFrame {
   const reader = new ByteReader(frame);
-  if (reader.u8() !== MAGIC) throw new DecodeError("no frame of ours");
+  const magic = reader.u8();
+  if (magic === HANDSHAKE_MAGIC) {
+    return { type: "bad", code: "unauthenticated", reason: "the other end wants a secret, and we have none" };
+  }
+  if (magic !== MAGIC) throw new DecodeError("no frame of ours");
   const version = reader.u8();
   if (version !== FORMAT_VERSION) throw new DecodeError(`a frame of the format version ${version}`);
   const crc = reader.u32();

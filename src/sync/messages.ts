@@ -82,4 +82,5 @@ export type ByeCode =
   | "bad-frame"
   | "silent"
   | "too-many-peers"
+  | "unauthenticated"
   | "internal";

@@ -195,8 +195,9 @@ export class Replicator {
 
   // ---- in: connections -----------------------------------------------------------------------
 
-  connect(id: SessionId, dialed: boolean, now: Millis): void {
-    const session = new Session(id, dialed, this.#tick, now, this.#durable.coverage.clone());
+  /** @param proved  the nodeId that the other end has proved to have; a hello of another one is refused */
+  connect(id: SessionId, dialed: boolean, now: Millis, proved?: string): void {
+    const session = new Session(id, dialed, this.#tick, now, this.#durable.coverage.clone(), proved);
     this.#sessions.set(id, session);
     this.#makeRoom();
     this.#send(session, {
@@ -235,11 +236,11 @@ export class Replicator {
   }
 
   /** A frame could not be decoded. */
-  receiveBad(id: SessionId, reason: string): void {
+  receiveBad(id: SessionId, reason: string, code: "bad-frame" | "unauthenticated" = "bad-frame"): void {
     const session = this.#sessions.get(id);
     if (session === undefined) return;
-    session.reject("bad-frame");
-    this.#end(session, "bad-frame", reason);
+    session.reject(code);
+    this.#end(session, code, reason);
   }
 
   /** A message of a kind that this version does not know: counted, and otherwise as if it had not come. */
@@ -337,6 +338,10 @@ export class Replicator {
   /** Judges a hello and, if a connection to the same peer exists, which of the two is kept. */
   #welcome(session: Session, hello: Hello): HelloVerdict {
     if (session.peer !== undefined) return { type: "refused", code: "bad-frame", detail: "a second hello" };
+    if (session.proved !== undefined && session.proved !== hello.nodeId) {
+      const detail = `it calls itself "${hello.nodeId}" and has proved to be "${session.proved}"`;
+      return { type: "refused", code: "unauthenticated", detail };
+    }
     const { origin, nextSeq } = this.#state;
     const { clusterId, incarnation } = this.#options;
     const nodeId = nodeIdOf(origin);

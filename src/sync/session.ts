@@ -24,6 +24,8 @@ export class Session {
   readonly openedTick: number;
   /** Why entries of the peer were refused or its frames not understood, and how often. */
   readonly rejects: Record<string, number> = {};
+  /** Who the other end has proved to be, below the protocol; undefined: nobody in particular. */
+  readonly proved: string | undefined;
   /** Who the peer says it is. */
   nodeId: NodeId | undefined;
   /** Set once its hello was accepted. */
@@ -47,8 +49,9 @@ export class Session {
   /** When the peer last covered all that we have, ours. */
   caughtUpAt: Millis;
 
-  constructor(id: SessionId, dialed: boolean, tick: number, now: Millis, told: VersionVector) {
+  constructor(id: SessionId, dialed: boolean, tick: number, now: Millis, told: VersionVector, proved?: string) {
     this.id = id;
+    this.proved = proved;
     this.told = told;
     this.dialed = dialed;
     this.openedTick = tick;

@@ -16,6 +16,11 @@ contractTests("WebSocket, a server of its own", () => ({
   nowhere: NOWHERE,
 }));
 
+contractTests("WebSocket, with a secret", () => ({
+  transport: () => new WebSocketTransport({ listen: { port: 0 }, secret: "correct horse battery staple" }),
+  nowhere: NOWHERE,
+}));
+
 contractTests("WebSocket, attached to servers that exist", async () => {
   // No check needs more than three.
   const servers = [1, 2, 3].map(() => createServer((_, response) => response.writeHead(404).end()));
@@ -45,15 +50,19 @@ describe("options", () => {
     ["no object", null, /takes an object/],
     ["a port in place of listen", { listen: 7001 }, /listen takes an object/],
     ["one seed that is no array", { seeds: NOWHERE }, /arrays of addresses/],
-    ["another interface", { listen: { host: "0.0.0.0", port: 1 } }, /authentication is not supported yet/],
-    ["a name that only looks like loopback", { listen: { host: "127.0.0.1.example", port: 1 } }, /not supported yet/],
+    ["another interface", { listen: { host: "0.0.0.0", port: 1 } }, /give all replicas the same `secret`/],
+    ["a name that only looks like loopback", { listen: { host: "127.0.0.1.example", port: 1 } }, /`secret`/],
     ["a port that is none", { listen: { port: 65_536 } }, /0 to 65535/],
     ["no port", { listen: {} }, /0 to 65535/],
     ["a path without a slash", { listen: { port: 1, path: "x" } }, /must begin with "\/"/],
-    ["a seed on another machine", { seeds: ["ws://10.0.0.1:1"] }, /not supported yet/],
+    ["a seed on another machine", { seeds: ["ws://10.0.0.1:1"] }, /`secret`/],
     ["an encrypted seed", { seeds: ["wss://127.0.0.1:1"] }, /not an address/],
     ["a seed that is no address", { seeds: ["127.0.0.1:1"] }, /not an address/],
-    ["an advertised address on another machine", { advertise: ["ws://example.org:1"] }, /not supported yet/],
+    ["an advertised address on another machine", { advertise: ["ws://example.org:1"] }, /`secret`/],
+    ["a secret of 15 bytes", { secret: "x".repeat(15) }, /16 bytes at least/],
+    ["an old secret of 15 bytes", { secret: ["x".repeat(16), "x".repeat(15)] }, /16 bytes at least/],
+    ["no secret in the list", { secret: [] }, /16 bytes at least/],
+    ["a hook that is none", { authenticate: "a" }, /authenticate takes a function/],
     ["frames of no bytes", { maxFrameBytes: 0 }, /positive integer/],
   ])("%s is refused, with what to do", (_, options, message) => {
     const make = () => new WebSocketTransport(options as WebSocketTransportOptions);
