@@ -25,6 +25,11 @@ export const systemTimers: Timers = {
   },
 };
 
+/** Milliseconds since some moment, with fractions. Never jumps: for durations. */
+export function systemStopwatch(): number {
+  return performance.now();
+}
+
 /** Resolves in the next turn of the event loop, once others have had theirs. Keeps the process alive until then. */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));

@@ -10,6 +10,7 @@ import type { ReplicaError } from "./errors.ts";
 import type { Change, Ready, SessionEvent, SessionId } from "./sync/committed.ts";
 import type { Message } from "./sync/messages.ts";
 import { type Replicator, TICK_MS } from "./sync/replicator.ts";
+import type { Telemetry } from "./telemetry/telemetry.ts";
 import type { Channel } from "./transport.ts";
 import type { Lsn } from "./types.ts";
 
@@ -25,6 +26,7 @@ export interface DriverOptions {
   readonly log: Log | undefined;
   readonly clock: WallClock;
   readonly timers: Timers;
+  readonly telemetry: Telemetry;
   /** Durable changes, in commit order. Must not throw. */
   readonly publish: (changes: readonly Change[]) => void;
   readonly onEvent: (event: SessionEvent) => void;
@@ -68,6 +70,11 @@ export class Driver {
   /** Why nothing can be made durable any more. */
   get failure(): ReplicaError | undefined {
     return this.#failure;
+  }
+
+  /** Calls that wait for something to become durable. */
+  get waiting(): number {
+    return this.#waits.length;
   }
 
   /** Bytes that a session has moved. */
@@ -153,6 +160,9 @@ export class Driver {
     if (!this.#channels.has(session) || this.#failure !== undefined) return;
     const now = this.#options.clock.now();
     const decoded = decodeMessage(frame);
+    const { telemetry } = this.#options;
+    if (decoded.type === "message") telemetry.messageReceived(decoded.message, frame.length);
+    else telemetry.unknownReceived(frame.length);
     if (decoded.type === "message") this.#replicator.receive(session, decoded.number, decoded.message, now);
     else if (decoded.type === "unknown") this.#replicator.receiveUnknown(session, decoded.number, now);
     else this.#replicator.receiveBad(session, decoded.reason, decoded.code);
@@ -163,7 +173,7 @@ export class Driver {
   #commitAtOnce(): void {
     this.#committing = true;
     for (let ready = this.#replicator.takeReady(); ready !== undefined; ready = this.#replicator.takeReady()) {
-      this.#settle(ready);
+      this.#settle(ready, undefined);
     }
     this.#committing = false;
   }
@@ -173,13 +183,15 @@ export class Driver {
     this.#committing = true;
     await Promise.resolve();
     for (let ready = this.#replicator.takeReady(); ready !== undefined; ready = this.#replicator.takeReady()) {
+      const { log, telemetry } = this.#options;
+      const began = log === undefined ? 0 : telemetry.now();
       try {
-        await this.#options.log?.append(ready.ops, ready.lsn);
+        await log?.append(ready.ops, ready.lsn);
       } catch (error) {
         this.fail(error as ReplicaError);
       }
       if (this.#failure !== undefined) return;
-      this.#settle(ready);
+      this.#settle(ready, log === undefined ? undefined : telemetry.now() - began);
     }
     this.#committing = false;
     this.#onIdle();
@@ -187,7 +199,9 @@ export class Driver {
     this.#resolve();
   }
 
-  #settle(ready: Ready): void {
+  /** @param durationMs  that the log took for it, if there is one */
+  #settle(ready: Ready, durationMs: number | undefined): void {
+    this.#options.telemetry.committed(ready, durationMs);
     this.#replicator.persisted(ready);
     this.#send();
     this.#options.publish(ready.changes);
@@ -212,6 +226,7 @@ export class Driver {
       if (body?.message !== message) body = { message, bytes: encodeBody(message) };
       const bytes = frameOf(body.bytes, frame);
       open.bytes.out += bytes.length;
+      this.#options.telemetry.messageSent(message, bytes.length);
       open.channel.send(bytes);
     }
   }

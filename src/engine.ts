@@ -20,6 +20,8 @@ import type { RecoveryReport } from "./storage/open.ts";
 import type { Store } from "./storage/store.ts";
 import type { Change, SessionEvent } from "./sync/committed.ts";
 import { Replicator } from "./sync/replicator.ts";
+import { type Metrics, metricsOf } from "./telemetry/metrics.ts";
+import type { Telemetry } from "./telemetry/telemetry.ts";
 import { type Epoch, nodeIdOf } from "./types.ts";
 import { Upkeep } from "./upkeep.ts";
 import { eventOf, Watchers } from "./watchers.ts";
@@ -28,6 +30,7 @@ import { Writer } from "./writer.ts";
 /** What is there before the replica lives: found in a directory, or new. */
 export interface Stored {
   readonly state: CoreState;
+  readonly telemetry: Telemetry;
   readonly store?: Store;
   readonly recovery?: RecoveryReport;
   /** Resolves when the store has failed on its own account, between two writes. */
@@ -52,6 +55,7 @@ export class Engine {
   readonly #recovery: RecoveryReport | undefined;
   readonly #replicator: Replicator;
   readonly #driver: Driver;
+  readonly #telemetry: Telemetry;
   #closing: Promise<void> | undefined;
 
   /** @throws ReplicaError ERR_LISTEN; nothing of the replica but the store is left open then */
@@ -70,7 +74,7 @@ export class Engine {
   }
 
   private constructor(options: ReplicaOptions, checked: CheckedOptions, stored: Stored) {
-    const { state, store, recovery } = stored;
+    const { state, store, recovery, telemetry } = stored;
     const { clusterId, limits, maxDriftMs } = checked;
     const { clock = systemClock, timers = systemTimers, random = systemRandom, logger = consoleLogger } = options;
     this.#readOnly = options.readOnly === true;
@@ -79,6 +83,8 @@ export class Engine {
     this.#timers = timers;
     this.#logger = logger;
     this.state = state;
+    this.#telemetry = telemetry;
+    telemetry.nodeId = nodeIdOf(state.origin);
     this.#store = store;
     this.#recovery = recovery;
     const isWatched = (): boolean => !this.watchers.isEmpty || this.hooks.has("change");
@@ -101,13 +107,14 @@ export class Engine {
       log: this.#readOnly ? undefined : store,
       clock,
       timers,
+      telemetry,
       publish: (changes) => this.#publish(changes),
       onEvent: (event) => this.#onSession(event),
       onFailure: (error) => this.#onFailure(error),
       isWatched,
       onStep: () => this.peerWaits.check(),
     });
-    const parts = { state, replicator: this.#replicator, driver: this.#driver, clock, hooks: this.hooks };
+    const parts = { state, replicator: this.#replicator, driver: this.#driver, clock, hooks: this.hooks, telemetry };
     const { transport } = options;
     this.neighbours = new Neighbours({ ...parts, clusterId, transport, timers, random, logger });
     this.peerWaits = new PeerWaits({ ...parts, neighbours: this.neighbours });
@@ -127,6 +134,9 @@ export class Engine {
       now,
       isLocal: (origin) => nodeIdOf(origin) === nodeIdOf(state.origin),
       maxKeyBytes: limits.maxKeyBytes,
+      onLagged: () => {
+        telemetry.watchersLagged += 1;
+      },
     });
     this.upkeep = new Upkeep({ state, driver: this.#driver, store });
     void stored.failed?.then((error) => this.#driver.fail(error));
@@ -162,6 +172,16 @@ export class Engine {
     });
   }
 
+  metrics(): Metrics {
+    let quarantine = 0;
+    for (const { peer } of this.#replicator.sessions) quarantine += peer?.inbound.refusedCount ?? 0;
+    return metricsOf(this.#telemetry, this.status(), {
+      rejects: this.#replicator.rejects(),
+      watchers: { open: this.watchers.size, lagged: this.#telemetry.watchersLagged },
+      queues: { commit: this.#driver.waiting, peers: this.peerWaits.size, quarantine },
+    });
+  }
+
   /** See `Replica.close`. */
   close(options: CloseOptions): Promise<void> {
     try {
@@ -186,6 +206,7 @@ export class Engine {
   }
 
   #onSession(event: SessionEvent): void {
+    this.#telemetry.session(event);
     this.neighbours.onSession(event);
     this.#emitStatus();
   }

@@ -14,6 +14,7 @@ import type { Random } from "./random.ts";
 import { Refusals } from "./refusals.ts";
 import type { SessionEvent } from "./sync/committed.ts";
 import type { Replicator } from "./sync/replicator.ts";
+import type { Telemetry } from "./telemetry/telemetry.ts";
 import type { Transport } from "./transport.ts";
 import { epochOf, type Millis, nodeIdOf } from "./types.ts";
 import { VERSION } from "./version.ts";
@@ -38,6 +39,7 @@ export interface NeighboursOptions {
   readonly random: Random;
   readonly logger: Logger;
   readonly hooks: Hooks;
+  readonly telemetry: Telemetry;
 }
 
 /** What a person has to set right, by the code with which sessions end. */
@@ -142,6 +144,7 @@ export class Neighbours {
   warn(message: string): void {
     this.#options.logger.warn(message);
     this.#options.hooks.emit("warning", message);
+    this.#options.telemetry.warning(message);
   }
 
   #announce(): void {

@@ -1,5 +1,5 @@
 /** Opening: checks the options, recovers the directory if there is one, and starts the replica on what it found. */
-import { systemTimers } from "./clock.ts";
+import { systemStopwatch, systemTimers } from "./clock.ts";
 import { CoreState } from "./core/core-state.ts";
 import { Engine } from "./engine.ts";
 import type { ReplicaError } from "./errors.ts";
@@ -8,6 +8,8 @@ import { systemRandom } from "./random.ts";
 import { Replica } from "./replica.ts";
 import { nodeDisk } from "./storage/node-disk.ts";
 import { openStore } from "./storage/store.ts";
+import { meteredDisk } from "./telemetry/metered-disk.ts";
+import { Telemetry } from "./telemetry/telemetry.ts";
 import { type Epoch, makeOrigin, type NodeId } from "./types.ts";
 
 /**
@@ -19,11 +21,14 @@ import { type Epoch, makeOrigin, type NodeId } from "./types.ts";
  */
 export async function openReplica(options: ReplicaOptions = {}): Promise<Replica> {
   const checked = checkOptions(options);
+  const { clock } = options;
+  // Durations by a clock that does not jump; where time is that of a test, so are they.
+  const telemetry = new Telemetry(clock === undefined ? systemStopwatch : () => clock.now());
   const { directory, random = systemRandom, logger = consoleLogger } = options;
   if (directory === undefined) {
     const nodeId = checked.nodeId ?? (`node-${random.hex64()}` as NodeId);
     const state = new CoreState(makeOrigin(nodeId, random.hex64() as Epoch));
-    return new Replica(await Engine.start(options, checked, { state }));
+    return new Replica(await Engine.start(options, checked, { state, telemetry }));
   }
   // The store may fail before the replica that is to hear of it exists.
   let tell: (error: ReplicaError) => void = () => undefined;
@@ -31,7 +36,7 @@ export async function openReplica(options: ReplicaOptions = {}): Promise<Replica
     tell = resolve;
   });
   const { store, state, recovery } = await openStore({
-    disk: options.disk ?? nodeDisk,
+    disk: meteredDisk(options.disk ?? nodeDisk, telemetry),
     directory,
     ...(checked.nodeId === undefined ? {} : { nodeId: checked.nodeId }),
     clusterId: checked.clusterId,
@@ -42,12 +47,13 @@ export async function openReplica(options: ReplicaOptions = {}): Promise<Replica
     random,
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
     onFailure: tell,
+    onCheckpoint: (state) => telemetry.checkpoint(state),
     onWarning: (message, error) => {
       logger.warn(`${message}: ${String(error)}`);
     },
   });
   try {
-    return new Replica(await Engine.start(options, checked, { state, store, recovery, failed }));
+    return new Replica(await Engine.start(options, checked, { state, telemetry, store, recovery, failed }));
   } catch (error) {
     // What opening failed with says more than what closing fails with then.
     await store.close().catch(() => undefined);

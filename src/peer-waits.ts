@@ -25,6 +25,11 @@ export class PeerWaits {
     this.#source = source;
   }
 
+  /** Calls that wait. */
+  get size(): number {
+    return this.#waits.size;
+  }
+
   /** Resolves as `durable` does, once `acks` replicas hold the write, this one included. */
   async held<T>(
     durable: Promise<T>,

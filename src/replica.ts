@@ -26,6 +26,7 @@ import type { EntryInfo, Reader } from "./reader.ts";
 import type { ScanOptions } from "./scans.ts";
 import type { Status } from "./status.ts";
 import type { VerifyReport } from "./storage/maintenance.ts";
+import type { Metrics } from "./telemetry/metrics.ts";
 import type { Transaction } from "./transaction.ts";
 import { nodeIdOf } from "./types.ts";
 import type { ChangeEvent, WatchEvent } from "./watchers.ts";
@@ -208,6 +209,12 @@ export class Replica {
   status(): Status {
     this.#engine.assertOpen();
     return this.#engine.status();
+  }
+
+  /** What the replica has counted and measured since it was opened. Costs what `status` costs. Plain data. @throws as `status` */
+  metrics(): Metrics {
+    this.#engine.assertOpen();
+    return this.#engine.metrics();
   }
 
   /** All replicas that have announced themselves, this one included, whether reachable or not. @throws as `status` */

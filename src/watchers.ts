@@ -69,6 +69,8 @@ export interface WatchSource {
   readonly now: () => Millis;
   readonly maxKeyBytes: number;
   readonly isLocal: (origin: Origin) => boolean;
+  /** A watcher has fallen behind, and changes were dropped. */
+  readonly onLagged: () => void;
 }
 
 export class Watchers {
@@ -77,6 +79,10 @@ export class Watchers {
 
   constructor(source: WatchSource) {
     this.#source = source;
+  }
+
+  get size(): number {
+    return this.#watchers.size;
   }
 
   get isEmpty(): boolean {
@@ -149,6 +155,7 @@ class Watcher {
     if (this.#changes.length - this.#from >= WATCH_QUEUE_MAX || this.#bytes + bytes > WATCH_QUEUE_BYTES_MAX) {
       this.#dropChanges();
       this.#lagged = true;
+      this.#source.onLagged();
     } else {
       this.#changes.push(change);
       this.#bytes += bytes;

@@ -4,7 +4,7 @@ import type { DeleteOptions, PutOptions, TransactionResult, WriteOptions } from 
 import type { WallClock } from "./clock.ts";
 import type { CoreState } from "./core/core-state.ts";
 import type { Driver } from "./driver.ts";
-import { ReplicaError } from "./errors.ts";
+import { isReplicaError, ReplicaError } from "./errors.ts";
 import { byteRange, KEY_RANGE_FIELDS, type KeyRange } from "./key-ranges.ts";
 import { type BatchOperation, checkClearBytes, DELETE_OVERHEAD_BYTES, LocalWrites } from "./local-writes.ts";
 import type { Limits } from "./options.ts";
@@ -12,6 +12,7 @@ import type { PeerWaits } from "./peer-waits.ts";
 import type { Reader } from "./reader.ts";
 import type { Replicator } from "./sync/replicator.ts";
 import type { LocalWrite } from "./sync/state-writer.ts";
+import type { Telemetry } from "./telemetry/telemetry.ts";
 import { runTransaction, type Transaction } from "./transaction.ts";
 import type { Millis } from "./types.ts";
 import type { Version } from "./versions.ts";
@@ -27,6 +28,7 @@ export interface WriterSource {
   readonly clock: WallClock;
   /** The time by which entries expire. */
   readonly now: () => Millis;
+  readonly telemetry: Telemetry;
   /** @throws ReplicaError ERR_CLOSED, ERR_READ_ONLY, ERR_STORAGE_FAILED, ERR_STORAGE_FULL */
   readonly assertWritable: () => void;
 }
@@ -141,6 +143,7 @@ export class Writer {
       const durable = driver.durable(lsn, answer(tokenOf(origin, seq)));
       return acks > 1 && writes.length > 0 ? peerWaits.held(durable, origin, seq, acks, signal) : durable;
     } catch (error) {
+      if (isReplicaError(error)) this.#source.telemetry.refused(error.code);
       return rejection(error);
     }
   }

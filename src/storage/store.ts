@@ -36,6 +36,8 @@ export interface StoreOptions extends OpenOptions {
   readonly onFailure: (error: ReplicaError) => void;
   /** Something failed that leaves the log authoritative: an automatic snapshot, the removal of an old file. */
   readonly onWarning?: (message: string, error: unknown) => void;
+  /** A snapshot is begun, by hand or not, and then it is done or has failed. */
+  readonly onCheckpoint?: (state: "begun" | "done" | "failed") => void;
 }
 
 const SEGMENT_BYTES = 16 * 1024 * 1024;
@@ -168,9 +170,12 @@ export class Store {
   checkpoint(): Promise<void> {
     return this.#oneAtATime(async () => {
       const wal = this.#writable();
+      this.#options.onCheckpoint?.("begun");
       try {
         await this.#snapshot(wal);
+        this.#options.onCheckpoint?.("done");
       } catch (error) {
+        this.#options.onCheckpoint?.("failed");
         if (wal.failure !== undefined) throw this.#fail(error);
         throw this.#failure ?? storageError("the snapshot could not be written", error);
       }

@@ -63,6 +63,8 @@ export class Replicator {
   readonly #sessions = new Map<SessionId, Session>();
   /** The session in use for each peer. */
   readonly #sessionByPeer = new Map<NodeId, Session>();
+  /** Rejects of the sessions that have ended. */
+  readonly #rejectsBefore = new Map<string, number>();
   readonly #durable: { lsn: Lsn; readonly coverage: VersionVector };
   #addresses: readonly string[] = [];
   #outgoing: Outgoing[] = [];
@@ -99,6 +101,15 @@ export class Replicator {
     let count = this.#durable.coverage.covers(origin, seq) ? 1 : 0;
     for (const nodeId of this.#knownPeers()) if (this.ackedBy(nodeId).covers(origin, seq)) count += 1;
     return count;
+  }
+
+  /** Why entries and frames of peers were refused, and how often, in all sessions since the start. */
+  rejects(): Record<string, number> {
+    const rejects = Object.fromEntries(this.#rejectsBefore);
+    for (const session of this.#sessions.values()) {
+      for (const [reason, count] of Object.entries(session.rejects)) rejects[reason] = (rejects[reason] ?? 0) + count;
+    }
+    return rejects;
   }
 
   /** What a peer covers durably, as it has told us last. */
@@ -505,6 +516,9 @@ export class Replicator {
   /** Drops a session. What the peer has acknowledged is kept in the state, for when it comes back. */
   #forget(session: Session): void {
     this.#sessions.delete(session.id);
+    for (const [reason, count] of Object.entries(session.rejects)) {
+      this.#rejectsBefore.set(reason, (this.#rejectsBefore.get(reason) ?? 0) + count);
+    }
     this.#untold.delete(session.id);
     const { peer } = session;
     if (peer === undefined || this.#sessionByPeer.get(peer.nodeId) !== session) return;

@@ -115,3 +115,12 @@ describe("a replica that has lost writes which its peer holds", () => {
     expect(await afterLoss(({ earlier }) => earlier)).toBe(2);
   });
 });
+
+test("every diagnostics channel, and no other", () => {
+  const [, body = ""] =
+    /^export interface DiagnosticsMessages \{\n(.*?)^\}/ms.exec(read("src/telemetry/channels.ts")) ?? [];
+  const channels = [...body.matchAll(/^ {2}readonly "(wavekv:\w+)"/gm)].map(([, name]) => name);
+  const section = readme.split("## Monitoring\n")[1]?.split(/^## /m)[0] ?? "";
+  expect([...section.matchAll(/^\| `(wavekv:\w+)`/gm)].map(([, name]) => name)).toEqual(channels);
+  expect(channels).toContain("wavekv:commit");
+});

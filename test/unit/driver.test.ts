@@ -7,6 +7,7 @@ import { ReplicaError } from "../../src/errors.ts";
 import type { SessionEvent } from "../../src/sync/committed.ts";
 import type { Message } from "../../src/sync/messages.ts";
 import { Replicator } from "../../src/sync/replicator.ts";
+import { Telemetry } from "../../src/telemetry/telemetry.ts";
 import type { ChannelReceiver } from "../../src/transport.ts";
 import { type Epoch, makeOrigin, type NodeId } from "../../src/types.ts";
 import { VirtualTime } from "../models/virtual-time.ts";
@@ -52,6 +53,7 @@ class Stage {
       log: memory ? undefined : log,
       clock: this.time,
       timers: this.time,
+      telemetry: new Telemetry(() => this.time.now()),
       publish: (changes) => {
         for (const { entry } of changes) this.trace.push(`publish ${Buffer.from(entry.key).toString()}`);
       },
