@@ -9,6 +9,7 @@ import type { CoreState } from "./core/core-state.ts";
 import { Driver } from "./driver.ts";
 import { isReplicaError, ReplicaError } from "./errors.ts";
 import { Hooks } from "./hooks.ts";
+import { SecondaryIndexes } from "./layers/secondary-index.ts";
 import { isReserved } from "./limits.ts";
 import { Neighbours } from "./neighbours.ts";
 import { type CheckedOptions, consoleLogger, type Logger, type ReplicaOptions } from "./options.ts";
@@ -46,6 +47,7 @@ export class Engine {
   readonly neighbours: Neighbours;
   readonly peerWaits: PeerWaits;
   readonly upkeep: Upkeep;
+  readonly indexes: SecondaryIndexes;
   readonly #readOnly: boolean;
   readonly #checked: CheckedOptions;
   readonly #clock: WallClock;
@@ -112,7 +114,10 @@ export class Engine {
       onEvent: (event) => this.#onSession(event),
       onFailure: (error) => this.#onFailure(error),
       isWatched,
-      onStep: () => this.peerWaits.check(),
+      onStep: () => {
+        this.peerWaits.check();
+        this.indexes.catchUp();
+      },
     });
     const parts = { state, replicator: this.#replicator, driver: this.#driver, clock, hooks: this.hooks, telemetry };
     const { transport } = options;
@@ -137,6 +142,12 @@ export class Engine {
       onLagged: () => {
         telemetry.watchersLagged += 1;
       },
+    });
+    this.indexes = new SecondaryIndexes({
+      state,
+      now,
+      assertOpen: () => this.assertOpen(),
+      warn: (message) => this.neighbours.warn(message),
     });
     this.upkeep = new Upkeep({ state, driver: this.#driver, store });
     void stored.failed?.then((error) => this.#driver.fail(error));

@@ -16,6 +16,8 @@ export { type ErrorCode, isReplicaError, ReplicaError } from "./errors.ts";
 export type { PeerEvent } from "./hooks.ts";
 export type { KeyRange } from "./key-ranges.ts";
 export type { Namespace } from "./layers/namespace.ts";
+export type { NamespaceTransaction } from "./layers/scoped-transaction.ts";
+export type { IndexedEntry, IndexOptions, SecondaryIndex } from "./layers/secondary-index.ts";
 export type { SchemaIssue, SchemaResult, StandardSchema } from "./layers/standard-schema.ts";
 export type { Codec } from "./layers/value-shape.ts";
 export type { BatchOperation } from "./local-writes.ts";

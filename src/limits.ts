@@ -64,3 +64,6 @@ export const WATCH_QUEUE_BYTES_MAX = 64 * 1024 * 1024;
 export const WAITS_MAX = 10_000;
 /** Connections of others that have not said hello; for one more the oldest of them is closed. */
 export const HANDSHAKES_MAX = 64;
+
+/** Strings that one entry is indexed by, in one secondary index. */
+export const INDEXED_BY_MAX = 1000;

@@ -126,7 +126,7 @@ export function isReadable({ key, value }: Entry): boolean {
 }
 
 /** Written out, since a generator that was never started does not pass `return` on. */
-function unexpired(entries: IterableIterator<Entry>, now: Millis): IterableIterator<Entry> {
+export function unexpired(entries: IterableIterator<Entry>, now: Millis): IterableIterator<Entry> {
   return {
     next() {
       let next = entries.next();

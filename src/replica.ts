@@ -18,6 +18,7 @@ import type { Engine } from "./engine.ts";
 import type { PeerEvent } from "./hooks.ts";
 import type { KeyRange } from "./key-ranges.ts";
 import { type Namespace, type NamespaceOptions, namespaceOf, type SchemaOptions } from "./layers/namespace.ts";
+import type { IndexOptions, SecondaryIndex } from "./layers/secondary-index.ts";
 import type { InputOf, OutputOf, StandardSchema } from "./layers/standard-schema.ts";
 import type { Codec } from "./layers/value-shape.ts";
 import type { BatchOperation } from "./local-writes.ts";
@@ -169,6 +170,18 @@ export class Replica {
   namespace<V = unknown>(name: string, options?: { readonly codec?: Codec<V> }): Namespace<V>;
   namespace(name: string, options: NamespaceOptions<unknown> = {}): Namespace {
     return namespaceOf(this, "", name, options);
+  }
+
+  /**
+   * Makes an index of the entries by what `key` returns for them, and keeps it as up to date as `get` is: see
+   * {@link SecondaryIndex}. Looks at all entries of the prefix before it returns.
+   *
+   * @param name  for warnings; one index of each name at a time. @throws ReplicaError ERR_OPTION, ERR_CLOSED
+   */
+  index<V = unknown>(name: string, options: IndexOptions<V>): SecondaryIndex<V> {
+    this.#engine.assertOpen();
+    // The store's values are what its user says they are, as for `namespace`.
+    return this.#engine.indexes.open(name, options as IndexOptions) as SecondaryIndex<V>;
   }
 
   // ---- watching ------------------------------------------------------------------------------

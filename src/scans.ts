@@ -26,16 +26,22 @@ export type OpenView<R extends Row = Row> = (range: ByteRange, reverse: boolean)
  * Iterates as often as asked; each iteration opens a view of its own when it begins.
  *
  * @param of  what is made of each row
+ * @param rangeOf  the bytes between which the rows lie
  * @throws ReplicaError ERR_OPTION at the call
  */
-export function scan<R extends Row, T>(options: ScanOptions, open: OpenView<R>, of: (row: R) => T): Iterable<T> {
+export function scan<R extends Row, T>(
+  options: ScanOptions,
+  open: OpenView<R>,
+  of: (row: R) => T,
+  rangeOf: (range: KeyRange) => ByteRange = byteRange,
+): Iterable<T> {
   knownFields(options, ["reverse", "limit", ...KEY_RANGE_FIELDS], "a scan");
   const { reverse = false, limit = Number.POSITIVE_INFINITY, ...keys } = options;
   checkFlag("reverse", reverse);
   if (limit !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(limit) && limit >= 0)) {
     throw new ReplicaError("ERR_OPTION", "limit takes a whole number from 0 on");
   }
-  const range = byteRange(keys);
+  const range = rangeOf(keys);
   return { [Symbol.iterator]: () => taken(open(range, reverse), limit, of) };
 }
 

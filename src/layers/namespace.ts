@@ -1,15 +1,19 @@
 /** Namespaces: the data API under a prefix, with keys as short as they are inside and values of one type. */
 
 import { knownFields, rejection } from "../arguments.ts";
-import type { DeleteOptions, PutOptions, WatchOptions, WriteOptions } from "../calls.ts";
+import type { DeleteOptions, PutOptions, TransactionResult, WatchOptions, WriteOptions } from "../calls.ts";
 import type { KeyRange } from "../key-ranges.ts";
 import type { BatchOperation } from "../local-writes.ts";
 import type { EntryInfo } from "../reader.ts";
 import type { ScanOptions } from "../scans.ts";
+import type { Transaction } from "../transaction.ts";
 import type { WatchEvent } from "../watchers.ts";
 import type { WriteToken } from "../write-tokens.ts";
 import { mapped, mappedAsync } from "./iteration.ts";
 import { prefixOf, Scope } from "./scope.ts";
+import { scopedIndex } from "./scoped-index.ts";
+import { type NamespaceTransaction, scopedTransaction } from "./scoped-transaction.ts";
+import type { IndexOptions, SecondaryIndex } from "./secondary-index.ts";
 import type { InputOf, OutputOf, StandardSchema } from "./standard-schema.ts";
 import { type Codec, ValueShape } from "./value-shape.ts";
 
@@ -25,7 +29,10 @@ export interface DataApi {
   delete(key: string, options?: DeleteOptions): Promise<WriteToken>;
   batch(operations: readonly BatchOperation[], options?: WriteOptions): Promise<WriteToken>;
   clear(range?: KeyRange): Promise<WriteToken>;
+  infos(options?: ScanOptions): Iterable<EntryInfo>;
+  transaction<T>(run: (tx: Transaction) => T, options?: WriteOptions): Promise<TransactionResult<T>>;
   watch(options?: WatchOptions): AsyncIterableIterator<WatchEvent>;
+  index(name: string, options: IndexOptions): SecondaryIndex;
 }
 
 export interface NamespaceOptions<V, In = V> {
@@ -73,11 +80,7 @@ export class Namespace<V = unknown, In = V> {
   }
 
   getMany(keys: readonly string[]): (V | undefined)[] {
-    // As it is: the store refuses it.
-    if (!Array.isArray(keys)) return this.#store.getMany(keys) as V[];
-    const names = keys as readonly string[];
-    const stored = this.#store.getMany(names.map((key) => this.#scope.keyOf(key)));
-    return names.map((key, index) => this.#scope.presentFrom(stored[index], key));
+    return this.#scope.manyFrom(keys, (outside) => this.#store.getMany(outside));
   }
 
   has(key: string): boolean {
@@ -90,10 +93,7 @@ export class Namespace<V = unknown, In = V> {
   }
 
   entries(options: ScanOptions = {}): Iterable<[string, V]> {
-    return mapped(this.#store.entries(this.#scope.rangeOf(options)), ([outside, stored]) => {
-      const key = this.#scope.keyFrom(outside);
-      return [key, this.#scope.valueFrom(stored, key)];
-    });
+    return mapped(this.#store.entries(this.#scope.rangeOf(options)), (pair) => this.#scope.pairFrom(pair));
   }
 
   keys(options: ScanOptions = {}): Iterable<string> {
@@ -102,6 +102,10 @@ export class Namespace<V = unknown, In = V> {
 
   values(options: ScanOptions = {}): Iterable<V> {
     return mapped(this.entries(options), ([, value]) => value);
+  }
+
+  infos(options: ScanOptions = {}): Iterable<EntryInfo<V>> {
+    return mapped(this.#store.infos(this.#scope.rangeOf(options)), (info) => this.#scope.infoFrom(info));
   }
 
   // ---- writing -------------------------------------------------------------------------------
@@ -129,6 +133,12 @@ export class Namespace<V = unknown, In = V> {
     return rejecting(() => this.#store.clear(this.#scope.rangeOf(range)));
   }
 
+  transaction<T>(run: (tx: NamespaceTransaction<V, In>) => T, options?: WriteOptions): Promise<TransactionResult<T>> {
+    // What is no function is for the store to refuse.
+    if (typeof run !== "function") return this.#store.transaction(run, options);
+    return this.#store.transaction((tx) => run(scopedTransaction(tx, this.#scope)), options);
+  }
+
   // ---- watching ------------------------------------------------------------------------------
 
   watch(options: WatchOptions = {}): AsyncIterableIterator<WatchEvent<V>> {
@@ -141,6 +151,11 @@ export class Namespace<V = unknown, In = V> {
   }
 
   // ---- inside --------------------------------------------------------------------------------
+
+  /** An index of the keys and values of this namespace, as they are inside. `name` need not differ from those outside. */
+  index(name: string, options: IndexOptions<V>): SecondaryIndex<V> {
+    return scopedIndex(this.#store, this.#scope, name, options);
+  }
 
   /**
    * A namespace within this one, with a schema and codec of its own: its keys are keys of this one too,

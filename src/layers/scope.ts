@@ -63,10 +63,6 @@ export class Scope<V, In = V> {
 
   // ---- out -----------------------------------------------------------------------------------
 
-  isInside(key: string): boolean {
-    return key.startsWith(this.prefix);
-  }
-
   /** A key of the namespace as it is inside. */
   keyFrom(key: string): string {
     return key.slice(this.prefix.length);
@@ -80,6 +76,20 @@ export class Scope<V, In = V> {
   /** As `valueFrom`, where absence is undefined: no stored value is. */
   presentFrom(stored: unknown, key: string): V | undefined {
     return stored === undefined ? undefined : this.valueFrom(stored, key);
+  }
+
+  pairFrom([outside, stored]: readonly [string, unknown]): [string, V] {
+    const key = this.keyFrom(outside);
+    return [key, this.valueFrom(stored, key)];
+  }
+
+  /** The values of keys as they are inside, by a function that takes them as the store has them. */
+  manyFrom(keys: readonly string[], getMany: (outside: readonly string[]) => unknown[]): (V | undefined)[] {
+    // As it is: the store refuses it.
+    if (!Array.isArray(keys)) return getMany(keys) as V[];
+    const inside = keys as readonly string[];
+    const stored = getMany(inside.map((key) => this.keyOf(key)));
+    return inside.map((key, index) => this.presentFrom(stored[index], key));
   }
 
   infoFrom(info: EntryInfo): EntryInfo<V> {

@@ -92,6 +92,52 @@ describe("a namespace", () => {
     expect(await one.next()).toEqual({ done: true, value: undefined });
   });
 
+  test("has transactions, which read what they have written", async () => {
+    const replica = await open();
+    const numbers = replica.namespace("n", { schema: z.number() });
+    await numbers.put("a", 1);
+    await replica.put("m", "outside");
+    const { result } = await numbers.transaction((tx) => {
+      tx.put("b", (tx.get("a") ?? 0) + 1);
+      tx.delete("a");
+      expect(tx.getMany(["a", "b"])).toEqual([undefined, 2]);
+      expect([tx.has("a"), tx.entry("b")]).toEqual([false, { key: "b", value: 2 }]);
+      tx.put("c", 3);
+      tx.clear({ gte: "c" });
+      tx.put("d", 4, { ttlMs: 1e9 });
+      expect([[...tx.keys()], [...tx.values({ reverse: true })]]).toEqual([
+        ["b", "d"],
+        [4, 2],
+      ]);
+      return [...tx.entries()];
+    });
+    expect(result).toEqual([
+      ["b", 2],
+      ["d", 4],
+    ]);
+    expect([...replica.keys()]).toEqual(["m", "n/b", "n/d"]);
+    expect(await failureOf(() => numbers.transaction((tx) => tx.put("e", "x" as unknown as number)))).toMatchObject({
+      code: "ERR_VALUE",
+    });
+    expect(await failureOf(() => numbers.transaction(async (tx) => tx.put("e", 5)))).toMatchObject({
+      code: "ERR_OPTION",
+    });
+    expect(await failureOf(() => numbers.transaction(5 as unknown as () => 5))).toMatchObject({ code: "ERR_OPTION" });
+    expect(numbers.has("e")).toBe(false);
+  });
+
+  test("compares versions, and gives them with its entries", async () => {
+    const replica = await open();
+    const space = replica.namespace("s");
+    await space.put("k", 1, { ifVersion: null });
+    const { version } = space.entry("k")!;
+    expect([...space.infos()]).toEqual([space.entry("k")]);
+    await space.put("k", 2, { ifVersion: version });
+    expect(await failureOf(() => space.delete("k", { ifVersion: version }))).toMatchObject({
+      code: "ERR_VERSION_MISMATCH",
+    });
+  });
+
   test("nests, and one name with a slash is two names", async () => {
     const replica = await open();
     const outer = replica.namespace("app");
