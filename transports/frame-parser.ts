@@ -9,7 +9,7 @@ const LENGTH_BYTES = 4;
 const ROOM_BYTES_MIN = 16 * 1024;
 
 export class FrameParser {
-  readonly #maxFrameBytes: number;
+  #maxFrameBytes: number;
   /** What has come of the next length. */
   #length = 0;
   #lengthBytes = 0;
@@ -18,6 +18,11 @@ export class FrameParser {
   #filled = 0;
 
   constructor(maxFrameBytes: number) {
+    this.#maxFrameBytes = maxFrameBytes;
+  }
+
+  /** From the next frame on. */
+  limit(maxFrameBytes: number): void {
     this.#maxFrameBytes = maxFrameBytes;
   }
 

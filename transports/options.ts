@@ -1,10 +1,11 @@
 /** What the options of all transports have in common: how they are checked, and who may be let near. */
 import { isIP, isIPv4 } from "node:net";
 import { ReplicaError } from "../src/errors.ts";
+import type { AuthenticationOptions } from "./authentication-gate.ts";
 import type { Discovery } from "./discovery.ts";
 
 /** Options that mean the same in every transport that reaches other processes. */
-export interface PeerOptions {
+export interface PeerOptions extends AuthenticationOptions {
   /** Addresses to dial before any replica is known. One is enough to find everybody. */
   readonly seeds?: readonly string[];
   /** Asked again and again for more such addresses: see `wavekv/discovery`. */
@@ -17,7 +18,15 @@ export interface PeerOptions {
   readonly maxQueuedBytes?: number;
 }
 
-export const PEER_OPTIONS = ["seeds", "discovery", "advertise", "maxFrameBytes", "maxQueuedBytes"] as const;
+export const PEER_OPTIONS = [
+  "seeds",
+  "discovery",
+  "advertise",
+  "maxFrameBytes",
+  "maxQueuedBytes",
+  "secret",
+  "authenticate",
+] as const;
 
 /**
  * More than the library ever has under way to a replica that reads (a batch of 32 MiB behind a window of 4 MiB), so

@@ -14,6 +14,8 @@ export interface StreamChannelOptions {
   readonly maxFrameBytes: number;
   /** What may wait in the stream to be sent; with more the channel closes. Default 64 MiB. */
   readonly maxQueuedBytes?: number;
+  /** Told why, when what came were no frames that a replica sends. */
+  readonly onRefused?: (detail: string) => void;
 }
 
 /** A channel whose other end does not answer our close is cut off after this. */
@@ -25,7 +27,9 @@ export class StreamChannel implements Channel {
   readonly remote: string;
   readonly #stream: Duplex;
   readonly #parser: FrameParser;
+  readonly #maxFrameBytes: number;
   readonly #maxQueuedBytes: number;
+  readonly #onRefused: (detail: string) => void;
   #receiver: ChannelReceiver | undefined;
   #reason: string | undefined;
   #corked = false;
@@ -37,8 +41,11 @@ export class StreamChannel implements Channel {
    * Takes over `stream`, which must be open, readable as bytes, and have no reader. What it was told before stays in
    * it until `start`.
    */
-  constructor(stream: Duplex, { remote, maxFrameBytes, maxQueuedBytes = QUEUED_BYTES_MAX }: StreamChannelOptions) {
+  constructor(stream: Duplex, options: StreamChannelOptions) {
+    const { remote, maxFrameBytes, maxQueuedBytes = QUEUED_BYTES_MAX, onRefused = () => undefined } = options;
     this.remote = remote;
+    this.#maxFrameBytes = maxFrameBytes;
+    this.#onRefused = onRefused;
     this.#stream = stream;
     this.#parser = new FrameParser(maxFrameBytes);
     this.#maxQueuedBytes = maxQueuedBytes;
@@ -63,6 +70,10 @@ export class StreamChannel implements Channel {
     if (this.#closed) return void setImmediate(() => receiver.closed(this.#reason ?? "connection lost"));
     this.#stream.on("data", (chunk: Buffer) => this.#read(chunk));
     this.#stream.resume();
+  }
+
+  limitFrames(maxBytes: number): void {
+    this.#parser.limit(Math.min(maxBytes, this.#maxFrameBytes));
   }
 
   send(frame: Uint8Array): void {
@@ -103,7 +114,9 @@ export class StreamChannel implements Channel {
       if (!this.#left) this.#receiver?.frame(frame);
       return !this.#left;
     });
-    if (broken !== undefined && !this.#left) this.#breakOff(broken);
+    if (broken === undefined || this.#left) return;
+    this.#onRefused(broken);
+    this.#breakOff(broken);
   }
 
   #ended(): void {

@@ -4,9 +4,10 @@
  * replica, and a TLS server that refuses our certificate from one that has taken it; frames follow.
  */
 import { connect as connectTcp, createServer, type ListenOptions, type Server, type Socket } from "node:net";
-import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from "node:tls";
+import { connect as connectTls, createServer as createTlsServer, TLSSocket } from "node:tls";
 import { ReplicaError } from "../src/errors.ts";
 import type { Channel, Transport, TransportHost } from "../src/transport.ts";
+import { type Evidence, Gate, type GuardedHost } from "./authentication-gate.ts";
 import { type Guard, whyNotDial, whyNotListen } from "./exposure.ts";
 import { greet, HANDSHAKE_MS_MAX, refuse } from "./greeting.ts";
 import {
@@ -60,15 +61,19 @@ export class TcpTransport implements Transport {
   /** Every socket that is open, whatever it has come to. */
   readonly #sockets = new Set<Socket>();
   readonly #greeting = new Set<Socket>();
+  /** Accepted and not yet handed over, by address and port: a TLS connection is another socket than the one below it. */
+  readonly #strangers = new Map<string, () => void>();
   #seeds: Seeds | undefined;
   #server: Server | undefined;
-  #host: TransportHost | undefined;
+  readonly #gate: Gate;
+  #host: GuardedHost | undefined;
   #closing: Promise<void> | undefined;
 
   /** @throws ReplicaError ERR_OPTION for an unknown option, an address that is none, and what strangers could reach */
   constructor(options: TcpTransportOptions = {}) {
     checkOptions(options);
     this.#options = options;
+    this.#gate = new Gate(options);
   }
 
   /** Where this replica can be dialed: `tcp://127.0.0.1:7001`. Undefined while, or when, it does not listen. */
@@ -84,9 +89,10 @@ export class TcpTransport implements Transport {
     if (this.#host !== undefined || this.#closing !== undefined) {
       throw new ReplicaError("ERR_LISTEN", "this transport has served its replica; make a new one");
     }
-    this.#host = host;
+    const guarded = this.#gate.open(host);
+    this.#host = guarded;
     if (listen !== undefined) {
-      this.#server = await this.#open(listen, host);
+      this.#server = await this.#open(listen, guarded);
       if (this.#closing !== undefined) {
         await this.#closeServer();
         throw new ReplicaError("ERR_LISTEN", "the transport was closed meanwhile");
@@ -115,7 +121,7 @@ export class TcpTransport implements Transport {
       signal.throwIfAborted();
       throw dialError(address, error as Error);
     }
-    return this.#adopt(socket, address, host);
+    return await this.#gate.dial(this.#adopt(socket, address, host), evidenceOf(socket), signal);
   }
 
   close(): Promise<void> {
@@ -138,7 +144,7 @@ export class TcpTransport implements Transport {
     if (server !== undefined) await new Promise((resolve) => server.close(resolve));
   }
 
-  async #open(listen: TcpListen, host: TransportHost): Promise<Server> {
+  async #open(listen: TcpListen, host: GuardedHost): Promise<Server> {
     const { tls } = this.#options;
     const isPath = "path" in listen;
     const server =
@@ -148,7 +154,7 @@ export class TcpTransport implements Transport {
             this.#acceptTls(socket, host),
           );
     // With TLS these are the sockets below, which are there before a handshake is.
-    server.on("connection", (socket: Socket) => this.#own(socket));
+    server.on("connection", (socket: Socket) => this.#welcome(this.#own(socket), host));
     server.on("tlsClientError", (error: Error, { remoteAddress }: TLSSocket) => {
       host.refused?.("tls", `${remoteAddress ?? "?"}: ${explainTls(error) ?? error.message}`);
     });
@@ -170,7 +176,29 @@ export class TcpTransport implements Transport {
     return server;
   }
 
-  #acceptTls(socket: TLSSocket, host: TransportHost): void {
+  /** Bounds those who connect and say nothing. */
+  #welcome(socket: Socket, host: GuardedHost): void {
+    const { remoteAddress } = socket;
+    // Who may connect to a unix socket, its directory decides.
+    if (remoteAddress === undefined) return;
+    const { lobby } = this.#gate;
+    const turnAway = (reason: string, detail: string): void => {
+      host.refused?.(reason, `${remoteAddress}: ${detail}`);
+      socket.destroy();
+    };
+    if (!lobby.admits(remoteAddress)) return turnAway("too-fast", "this address connects too often");
+    const leave = lobby.enter(remoteAddress, () => turnAway("too-many-handshakes", "it had to make room for others"));
+    const key = keyOf(socket);
+    this.#strangers.set(key, leave);
+    socket.once("close", () => this.#letGo(key));
+  }
+
+  #letGo(key: string): void {
+    this.#strangers.get(key)?.();
+    this.#strangers.delete(key);
+  }
+
+  #acceptTls(socket: TLSSocket, host: GuardedHost): void {
     const refusal = isMutual(this.#options.tls) ? whyNotAuthorized(socket) : undefined;
     if (refusal === undefined) return void this.#accept(socket, host);
     host.refused?.("certificate", `${socket.remoteAddress ?? "?"}: ${refusal}`);
@@ -178,7 +206,7 @@ export class TcpTransport implements Transport {
   }
 
   /** Does not reject. */
-  async #accept(socket: Socket, host: TransportHost): Promise<void> {
+  async #accept(socket: Socket, host: GuardedHost): Promise<void> {
     const { remoteAddress, remotePort } = socket;
     const remote = remoteAddress === undefined ? "unix socket" : `${inAddress(remoteAddress)}:${remotePort ?? 0}`;
     try {
@@ -187,7 +215,8 @@ export class TcpTransport implements Transport {
       host.refused?.("greeting", `${remote}: ${(error as Error).message}`);
       return;
     }
-    host.accept(this.#adopt(socket, remote, host));
+    this.#letGo(keyOf(socket));
+    host.accept(this.#adopt(socket, remote, host), evidenceOf(socket));
   }
 
   async #greet(socket: Socket, signal?: AbortSignal): Promise<void> {
@@ -204,9 +233,11 @@ export class TcpTransport implements Transport {
     return connectTls({ ...target.where, ...clientTls(this.#options.tls ?? {}) }).setNoDelay();
   }
 
-  #adopt(socket: Socket, remote: string, host: TransportHost): StreamChannel {
-    const { maxFrameBytes = host.maxFrameBytes, maxQueuedBytes = QUEUED_BYTES_MAX } = this.#options;
-    const channel = new StreamChannel(socket, { remote, maxFrameBytes, maxQueuedBytes });
+  #adopt(socket: Socket, remote: string, host: GuardedHost): StreamChannel {
+    const { maxFrameBytes: ours, maxQueuedBytes = QUEUED_BYTES_MAX } = this.#options;
+    const maxFrameBytes = ours === undefined ? host.maxFrameBytes : ours + this.#gate.overheadBytes;
+    const onRefused = (detail: string): void => host.refused?.("bad-frame", `${remote}: ${detail}`);
+    const channel = new StreamChannel(socket, { remote, maxFrameBytes, maxQueuedBytes, onRefused });
     this.#channels.add(channel);
     socket.once("close", () => this.#channels.delete(channel));
     // Closed while the greeting was on its way to us.
@@ -219,6 +250,16 @@ export class TcpTransport implements Transport {
     socket.once("close", () => this.#sockets.delete(socket));
     return socket;
   }
+}
+
+function keyOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress ?? ""} ${remotePort ?? 0}`;
+}
+
+/** What an `authenticate` hook may go by. A certificate only counts if it was found valid. */
+function evidenceOf(socket: Socket): Evidence {
+  const isValid = socket instanceof TLSSocket && socket.authorized;
+  return { address: socket.remoteAddress, certificate: isValid ? socket.getPeerCertificate() : undefined };
 }
 
 function checkOptions(options: TcpTransportOptions): void {

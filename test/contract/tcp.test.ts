@@ -11,6 +11,11 @@ contractTests("TCP", () => ({
   nowhere: "tcp://127.0.0.1:9",
 }));
 
+contractTests("TCP, with a secret", () => ({
+  transport: () => new TcpTransport({ listen: { port: 0 }, secret: "correct horse battery staple" }),
+  nowhere: "tcp://127.0.0.1:9",
+}));
+
 const directory = mkdtempSync(join(tmpdir(), "wavekv-unix-"));
 afterAll(() => rmSync(directory, { recursive: true }));
 
