@@ -2,16 +2,22 @@
  * Who dials whom, and when. Keeps the replica connected: dials the seeds of its transport and the addresses that
  * other replicas have announced, up to a degree, and backs off from those that fail.
  *
- * Everyone is dialed in small clusters. In large ones each replica keeps `degree` dialed channels to peers chosen at
- * random, which makes a connected graph, and relays do the rest. A partition may heal without any of these channels
- * crossing it, so one more channel roams: it is moved to another peer from time to time.
+ * In small clusters everyone is connected to everyone. In large ones each replica keeps so many connections, and relays
+ * do the rest:
+ *
+ * - to its successor in the circle of names: the next one that can be reached. That alone makes a connected graph of
+ *   all who can reach one another, whoever comes, goes or was cut off meanwhile;
+ * - to others chosen at random, up to the degree, whoever dialed: so that the way to anybody is short, and many may fail at once;
+ * - to one that is changed from time to time. Where not everybody can reach everybody a bridge may be nobody's
+ *   successor, and a seed may lead to replicas that nobody here has heard of.
  */
 import type { Timers } from "./clock.ts";
 import { isReplicaError, ReplicaError } from "./errors.ts";
 import { present } from "./invariant.ts";
-import { FRAME_BYTES_MAX } from "./limits.ts";
+import { FRAME_BYTES_MAX, PEERS_SOUGHT, PEERS_STANDARD } from "./limits.ts";
 import type { Random } from "./random.ts";
 import type { SessionId } from "./sync/committed.ts";
+import { isNearer } from "./sync/room.ts";
 import type { Channel, Transport, TransportHost } from "./transport.ts";
 import type { NodeId } from "./types.ts";
 
@@ -21,8 +27,10 @@ export interface ConnectionsOptions {
   readonly random: Random;
   readonly nodeId: NodeId;
   readonly clusterId: string;
-  /** Channels to keep that we dialed. Default 8. */
+  /** Connections to keep; while there are fewer we dial. Default 8. */
   readonly degree?: number;
+  /** Connections that the replica takes. At least 3. Default 64. */
+  readonly maxPeers?: number;
   /** Takes over a channel, and names it: `connected` and `ended` speak of it by that name. */
   readonly onChannel: (channel: Channel, dialed: boolean) => SessionId;
   /** For the log. The address is dialed again later. */
@@ -38,7 +46,6 @@ export interface Target {
   readonly addresses: readonly string[];
 }
 
-const DEGREE = 8;
 /** How often seeds are asked for, and waiting peers are looked at; most of the time events are quicker. */
 const ROUND_MS = 2000;
 const ROAM_MS = 60_000;
@@ -205,9 +212,13 @@ export class Connections {
   #reconcile(): void {
     this.#learn();
     const candidates = this.#candidates();
-    let free = (this.#options.degree ?? DEGREE) - this.#count(({ roaming }) => !roaming);
+    const successor = this.#successor(candidates);
+    if (successor?.state === "idle") this.#dial(takeAt(candidates, candidates.indexOf(successor)), false);
+    const { degree = PEERS_SOUGHT } = this.#options;
+    // One place stays free, for whoever needs it.
+    let free = Math.min(degree, this.#maxPeers - 1) - this.#count();
     for (const remote of this.#remotes.values()) {
-      if (free > 0 && remote.roaming) {
+      if (remote.roaming && (free > 0 || remote === successor)) {
         remote.roaming = false;
         free -= 1;
       }
@@ -225,8 +236,22 @@ export class Connections {
   #roam(): void {
     const candidates = this.#candidates();
     for (const remote of this.#remotes.values()) if (remote.roaming && remote.state === "open") remote.stop();
-    if (candidates.length > 0) this.#dial(this.#draw(candidates), true);
+    if (candidates.length > 0 && this.#count() < this.#maxPeers) this.#dial(this.#draw(candidates), true);
     this.#soon();
+  }
+
+  /** The replica behind our name in the circle, of those that are connected or can be dialed now. */
+  #successor(candidates: readonly Remote[]): Remote | undefined {
+    const { nodeId: own } = this.#options;
+    let nearest: { readonly nodeId: string; readonly remote: Remote | undefined } | undefined;
+    const consider = (nodeId: string | undefined, remote: Remote | undefined): void => {
+      if (nodeId === undefined) return;
+      if (nearest === undefined || isNearer(own, nodeId, nearest.nodeId, 1)) nearest = { nodeId, remote };
+    };
+    for (const { nodeId, remote } of this.#sessions.values()) consider(nodeId, remote);
+    for (const remote of this.#remotes.values()) if (isBusy(remote)) consider(remote.nodeId, remote);
+    for (const remote of candidates) consider(remote.nodeId, remote);
+    return nearest?.remote;
   }
 
   /** Brings `#remotes` up to date with the seeds and the targets. */
@@ -266,8 +291,7 @@ export class Connections {
   }
 
   #draw(candidates: Remote[]): Remote {
-    const [drawn] = candidates.splice(Math.floor(this.#options.random.fraction() * candidates.length), 1);
-    return present(drawn, "a candidate is drawn from some");
+    return takeAt(candidates, Math.floor(this.#options.random.fraction() * candidates.length));
   }
 
   #dial(remote: Remote, roaming: boolean): void {
@@ -353,16 +377,28 @@ export class Connections {
     return false;
   }
 
-  #count(counts: (remote: Remote) => boolean): number {
+  /** Connections, and dials under way. Without the one that roams, and without those of others that have no name yet. */
+  #count(): number {
     let count = 0;
-    for (const remote of this.#remotes.values()) if (isBusy(remote) && counts(remote)) count += 1;
+    for (const remote of this.#remotes.values()) if (isBusy(remote) && !remote.roaming) count += 1;
+    for (const { remote, nodeId } of this.#sessions.values())
+      if (remote === undefined && nodeId !== undefined) count += 1;
     return count;
+  }
+
+  get #maxPeers(): number {
+    return this.#options.maxPeers ?? PEERS_STANDARD;
   }
 
   /** Between half of `ms` and `ms`: replicas that lost each other at one moment do not all come back at one. */
   #jittered(ms: number): number {
     return ms * (0.5 + this.#options.random.fraction() / 2);
   }
+}
+
+/** Takes a candidate out of the list. */
+function takeAt(candidates: Remote[], index: number): Remote {
+  return present(candidates.splice(index, 1)[0], "a candidate is taken from some");
 }
 
 function isBusy({ state }: Remote): boolean {

@@ -77,7 +77,7 @@ export class Engine {
 
   private constructor(options: ReplicaOptions, checked: CheckedOptions, stored: Stored) {
     const { state, store, recovery, telemetry } = stored;
-    const { clusterId, limits, maxDriftMs } = checked;
+    const { clusterId, limits, maxDriftMs, maxPeers } = checked;
     const { clock = systemClock, timers = systemTimers, random = systemRandom, logger = consoleLogger } = options;
     this.#readOnly = options.readOnly === true;
     this.#checked = checked;
@@ -95,6 +95,7 @@ export class Engine {
       clusterId,
       incarnation: random.hex64(),
       limits: { ...limits, maxDriftMs },
+      maxPeers,
       isReadable,
       isWatched,
       nextEpoch: (epoch) => epochAbove(epoch, random.hex64()),
@@ -121,7 +122,7 @@ export class Engine {
     });
     const parts = { state, replicator: this.#replicator, driver: this.#driver, clock, hooks: this.hooks, telemetry };
     const { transport } = options;
-    this.neighbours = new Neighbours({ ...parts, clusterId, transport, timers, random, logger });
+    this.neighbours = new Neighbours({ ...parts, clusterId, maxPeers, transport, timers, random, logger });
     this.peerWaits = new PeerWaits({ ...parts, neighbours: this.neighbours });
     this.reader = new Reader({ state, now, maxKeyBytes: limits.maxKeyBytes, assertOpen: () => this.assertOpen() });
     this.writer = new Writer({

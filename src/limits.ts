@@ -28,6 +28,13 @@ export const QUARANTINE_ENTRIES_MAX = 1000;
 /** Origins known to one replica: a bound on what a version vector can cost. */
 export const ORIGINS_MAX = 65_535;
 export const PEERS_MAX = 1024;
+/** Connections that a replica takes, unless the embedder says otherwise. */
+export const PEERS_STANDARD = 64;
+/** Connections that a replica seeks. With more of them than the second number it lets go of those that it does not need. */
+export const PEERS_SOUGHT = 8;
+export const PEERS_CROWDED = 16;
+/** Two neighbours in the circle of names, and one place for somebody else. */
+export const PEERS_MIN = 3;
 
 /** One record of the log, bytes: everything that one group commit takes. */
 export const RECORD_BYTES_MAX = 32 * 1024 * 1024;

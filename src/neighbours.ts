@@ -33,6 +33,7 @@ export interface NeighboursOptions {
   readonly replicator: Replicator;
   readonly driver: Driver;
   readonly clusterId: string;
+  readonly maxPeers: number;
   readonly transport: Transport | undefined;
   readonly clock: WallClock;
   readonly timers: Timers;
@@ -48,6 +49,8 @@ const REMEDIES: ReadonlyMap<string, string> = new Map([
   ["identity-clash", "every replica needs a nodeId of its own"],
   ["protocol-version", "upgrade the older one"],
   ["unauthenticated", "give both the same secret, and a nodeId that is theirs"],
+  ["too-many-peers", "give it a higher maxPeers, or this replica another seed"],
+  ["bad-frame", "what runs there is none of ours, or broken, or the network damages what it carries"],
 ]);
 /** Ends that belong to an ordinary day. */
 const QUIET_ENDS: ReadonlySet<string> = new Set(["lost", "closing", "duplicate", "self", "new-epoch"]);
@@ -55,6 +58,8 @@ const QUIET_ENDS: ReadonlySet<string> = new Set(["lost", "closing", "duplicate",
 const PROBLEM_MS = 600_000;
 const PROBLEMS_MAX = 100;
 const STRANGERS_MS = 60_000;
+/** To be refused everywhere for so long is a problem; for a moment, it is how places are found. */
+const REFUSED_MS = 5000;
 
 export class Neighbours {
   readonly #options: NeighboursOptions;
@@ -63,6 +68,8 @@ export class Neighbours {
   /** When strangers that ended with a code were last told of. */
   readonly #toldOf = new Map<string, Millis>();
   readonly #refusals = new Refusals();
+  /** Since when nobody has had a place for us. */
+  #refusedSince: Millis | undefined;
   #connections: Connections | undefined;
   #addresses: readonly string[] = [];
 
@@ -72,7 +79,7 @@ export class Neighbours {
 
   /** Listens, announces this replica and starts to dial. @throws ReplicaError ERR_LISTEN */
   async open(): Promise<void> {
-    const { transport, timers, random, state, clusterId, driver } = this.#options;
+    const { transport, timers, random, state, clusterId, maxPeers, driver } = this.#options;
     if (transport !== undefined) {
       this.#connections = new Connections({
         transport,
@@ -80,6 +87,7 @@ export class Neighbours {
         random,
         nodeId: nodeIdOf(state.origin),
         clusterId,
+        maxPeers,
         onChannel: (channel, dialed) => driver.attach(channel, dialed),
         onFailed: (address, error) => this.#reportFailure(address, error),
         onWarning: (message) => this.warn(message),
@@ -132,6 +140,8 @@ export class Neighbours {
       return;
     }
     if (event.type === "up") this.#connections?.connected(event.session, event.nodeId);
+    // Not when it is up: hellos cross, and only the next thing that comes may be the refusal.
+    if (event.type === "live") this.#refusedSince = undefined;
     if (event.type === "end") {
       this.#connections?.ended(event.session, event.nodeId, event.code);
       this.#reportEnd(event);
@@ -158,9 +168,12 @@ export class Neighbours {
 
   #reportEnd({ code, detail, nodeId }: Extract<SessionEvent, { type: "end" }>): void {
     const who = nodeId === undefined ? "a connection" : `the connection to "${nodeId}"`;
-    const remedy = REMEDIES.get(code);
+    // Of connections that never had a name, and of refusals while there are others, nobody has to think.
+    const isNameless = nodeId === undefined && (code === "too-many-peers" || code === "bad-frame");
+    const isElsewhere = code === "too-many-peers" && nodeId !== undefined && this.#findsOthers();
+    const remedy = isNameless || isElsewhere ? undefined : REMEDIES.get(code);
     const message = `${who} has ended (${code}): ${detail}${remedy === undefined ? "" : `; ${remedy}`}`;
-    if (QUIET_ENDS.has(code)) {
+    if (QUIET_ENDS.has(code) || isElsewhere) {
       this.#options.logger.debug(message);
       return;
     }
@@ -189,6 +202,14 @@ export class Neighbours {
     const message = `a connection was refused (${reason}): ${detail}`;
     if (this.#isNews(reason)) this.warn(message);
     else this.#options.logger.debug(message);
+  }
+
+  /** Whether a refusal needs nobody's attention: there are others, or there may be soon. */
+  #findsOthers(): boolean {
+    for (const { peer } of this.#options.replicator.sessions) if (peer !== undefined) return true;
+    const now = this.#options.clock.now();
+    this.#refusedSince ??= now;
+    return now - this.#refusedSince < REFUSED_MS;
   }
 
   #isNews(code: string): boolean {

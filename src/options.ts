@@ -8,6 +8,9 @@ import {
   DRIFT_MS_MAX,
   KEY_BYTES_MAX,
   KEYS_MAX,
+  PEERS_MAX,
+  PEERS_MIN,
+  PEERS_STANDARD,
   STORE_BYTES_MAX,
   VALUE_BYTES_MAX,
 } from "./limits.ts";
@@ -58,6 +61,11 @@ export interface ReplicaOptions {
   readonly limits?: Limits;
   /** How far ahead of our wall clock a write of a peer may be stamped, milliseconds. Default 60,000. */
   readonly maxDriftMs?: number;
+  /**
+   * Connections to other replicas at one time, 3 to 1,024. Default 64. One more is refused, and goes elsewhere, or takes
+   * the place of one that is reached otherwise too. A cluster of any size works with any number.
+   */
+  readonly maxPeers?: number;
   /** Refuse a damaged directory, instead of setting the damaged file aside and healing from peers. Default false. */
   readonly strict?: boolean;
   /** Only read a directory that nobody holds; writes reject with ERR_READ_ONLY. Default false. */
@@ -81,6 +89,7 @@ const OPTION_NAMES: readonly string[] = [
   "durability",
   "limits",
   "maxDriftMs",
+  "maxPeers",
   "strict",
   "readOnly",
   "logger",
@@ -97,6 +106,7 @@ export interface CheckedOptions {
   readonly durability: Durability;
   readonly limits: Required<Limits>;
   readonly maxDriftMs: number;
+  readonly maxPeers: number;
 }
 
 const CLUSTER_ID_BYTES_MAX = 64;
@@ -128,6 +138,7 @@ export function checkOptions(options: ReplicaOptions): CheckedOptions {
     durability,
     limits: checkLimits(options.limits ?? {}),
     maxDriftMs: inRange("maxDriftMs", options.maxDriftMs ?? DRIFT_MS_MAX, 1000, 2 ** 40),
+    maxPeers: inRange("maxPeers", options.maxPeers ?? PEERS_STANDARD, PEERS_MIN, PEERS_MAX),
   };
 }
 

@@ -87,6 +87,11 @@ export class Outbound {
     return this.#acked;
   }
 
+  /** Who the peer is connected to, as it has told us last. */
+  get links(): ReadonlySet<NodeId> {
+    return this.#authors;
+  }
+
   get inFlightBytes(): number {
     return this.#inFlightBytes;
   }

@@ -9,7 +9,7 @@ import type { RefusalReason } from "../core/admission.ts";
 import type { CoreState } from "../core/core-state.ts";
 import { type VectorPairs, VersionVector } from "../core/version-vector.ts";
 import { assert, present, unreachable } from "../invariant.ts";
-import { HANDSHAKES_MAX, PEERS_MAX } from "../limits.ts";
+import { HANDSHAKES_MAX, PEERS_CROWDED, PEERS_MAX } from "../limits.ts";
 import {
   type Entry,
   type Epoch,
@@ -36,6 +36,7 @@ import {
   PROTOCOL_VERSION_MIN,
 } from "./messages.ts";
 import { type Durable, Outbound } from "./outbound.ts";
+import { type Seated, whoIsSpare, whoMakesRoom } from "./room.ts";
 import { type Peer, Session } from "./session.ts";
 import { type LocalWrite, StateWriter, type StateWriterOptions } from "./state-writer.ts";
 
@@ -46,12 +47,16 @@ const SILENT_TICKS = 15_000 / TICK_MS;
 /** A connection that has not said hello by then is nobody's. */
 const HELLO_TICKS = 5000 / TICK_MS;
 const RETRY_REFUSED_TICKS = 1000 / TICK_MS;
+/** A crowded replica lets go of one peer each time. */
+const THIN_TICKS = 1000 / TICK_MS;
 export interface ReplicatorOptions extends StateWriterOptions {
   readonly clusterId: string;
   /** 16 hex digits, new for each process. */
   readonly incarnation: string;
   /** An epoch that sorts above `epoch`. */
   readonly nextEpoch: (epoch: Epoch) => Epoch;
+  /** Replicas to be connected to at one time. Default: PEERS_MAX. */
+  readonly maxPeers?: number;
   /** For tests. Default: FLOW_LIMITS. */
   readonly flow?: FlowLimits;
 }
@@ -280,6 +285,7 @@ export class Replicator {
   tick(now: Millis): void {
     this.#tick += 1;
     this.#writer.expire(now);
+    if (this.#sessionByPeer.size > PEERS_CROWDED && this.#tick % THIN_TICKS === 0) this.#thin();
     for (const session of [...this.#sessions.values()]) {
       const patienceTicks = session.peer === undefined ? HELLO_TICKS : SILENT_TICKS;
       if (this.#tick - session.lastReceivedTick > patienceTicks) {
@@ -358,10 +364,8 @@ export class Replicator {
     const nodeId = nodeIdOf(origin);
     const verdict = judge(hello, { nodeId, epoch: epochOf(origin), clusterId, incarnation, nextSeq });
     const used = this.#sessionByPeer.get(hello.nodeId);
-    if (used === undefined && this.#sessionByPeer.size >= PEERS_MAX && verdict.type === "welcome") {
-      return { type: "refused", code: "too-many-peers", detail: `connected to ${PEERS_MAX} replicas already` };
-    }
-    if (verdict.type !== "welcome" || used?.peer === undefined) return verdict;
+    if (verdict.type !== "welcome") return verdict;
+    if (used?.peer === undefined) return this.#findPlace(hello);
     const detail = "another connection to the same replica is used";
     const fresh = { dialed: session.dialed, incarnation: hello.incarnation };
     const inUse = { dialed: used.dialed, incarnation: used.peer.incarnation };
@@ -372,6 +376,37 @@ export class Replicator {
     }
     this.#end(used, "duplicate", detail);
     return verdict;
+  }
+
+  /** Welcomes a peer for which there is a place, or another one leaves. */
+  #findPlace({ nodeId, epoch, links }: Hello): HelloVerdict {
+    const { maxPeers = PEERS_MAX } = this.#options;
+    if (this.#sessionByPeer.size < maxPeers) return { type: "welcome" };
+    const isKnown = this.#state.covered.get(makeOrigin(nodeId, epoch)) > 0;
+    const newcomer = { nodeId, links: new Set(links), isKnown };
+    const leaves = whoMakesRoom(nodeIdOf(this.#state.origin), newcomer, this.#seated());
+    if (leaves === undefined) {
+      return { type: "refused", code: "too-many-peers", detail: `connected to ${maxPeers} replicas already` };
+    }
+    this.#release(leaves, `its place is for "${nodeId}"`);
+    return { type: "welcome" };
+  }
+
+  #seated(): Seated[] {
+    return [...this.#sessionByPeer].flatMap(([nodeId, { peer }]) =>
+      peer === undefined ? [] : [{ nodeId, links: peer.outbound.links }],
+    );
+  }
+
+  #release(nodeId: NodeId, why: string): void {
+    const session = this.#sessionByPeer.get(nodeId);
+    if (session !== undefined) this.#end(session, "too-many-peers", why);
+  }
+
+  /** Lets go of a peer that will not be missed. */
+  #thin(): void {
+    const spare = whoIsSpare(nodeIdOf(this.#state.origin), this.#seated());
+    if (spare !== undefined) this.#release(spare, "others connect the two of us");
   }
 
   /**

@@ -1,15 +1,19 @@
 /** Time that passes when a test says so: the double of both ports in src/clock.ts. */
 import type { Timers, WallClock } from "../../src/clock.ts";
+import { Heap } from "../../src/core/heap.ts";
 
 interface Timer {
   readonly dueMs: number;
   /** Of two that are due at one moment the older goes first. */
   readonly order: number;
-  readonly callback: () => void;
+  /** Forgotten once it was called or cancelled. */
+  callback: (() => void) | undefined;
 }
 
 export class VirtualTime implements Timers, WallClock {
-  readonly #timers = new Set<Timer>();
+  /** Cancelled ones stay until they would be due. */
+  readonly #timers = new Heap<Timer>((a, b) => a.dueMs - b.dueMs || a.order - b.order);
+  #pending = 0;
   #nowMs: number;
   #order = 0;
 
@@ -24,13 +28,14 @@ export class VirtualTime implements Timers, WallClock {
 
   /** Timers that are waiting: 0 once everything has been stopped. */
   get pending(): number {
-    return this.#timers.size;
+    return this.#pending;
   }
 
   after(delayMs: number, callback: () => void): () => void {
     const timer: Timer = { dueMs: this.#nowMs + Math.max(0, delayMs), order: this.#order++, callback };
-    this.#timers.add(timer);
-    return () => void this.#timers.delete(timer);
+    this.#timers.push(timer);
+    this.#pending += 1;
+    return () => void this.#take(timer);
   }
 
   /** Lets `ms` milliseconds pass, and calls what falls due meanwhile, in order, each at its own moment. */
@@ -49,17 +54,22 @@ export class VirtualTime implements Timers, WallClock {
   }
 
   #callNext(untilMs: number): boolean {
-    let next: Timer | undefined;
-    for (const timer of this.#timers) {
-      if (next === undefined || timer.dueMs < next.dueMs || (timer.dueMs === next.dueMs && timer.order < next.order)) {
-        next = timer;
-      }
+    for (let next = this.#timers.peek(); next !== undefined && next.dueMs <= untilMs; next = this.#timers.peek()) {
+      this.#timers.pop();
+      const callback = this.#take(next);
+      if (callback === undefined) continue;
+      this.#nowMs = next.dueMs;
+      callback();
+      return true;
     }
-    if (next === undefined || next.dueMs > untilMs) return false;
-    this.#timers.delete(next);
-    this.#nowMs = next.dueMs;
-    next.callback();
-    return true;
+    return false;
+  }
+
+  #take(timer: Timer): (() => void) | undefined {
+    const { callback } = timer;
+    if (callback !== undefined) this.#pending -= 1;
+    timer.callback = undefined;
+    return callback;
   }
 }
 
