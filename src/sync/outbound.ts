@@ -161,8 +161,8 @@ export class Outbound {
       for (const entry of batch.entries) {
         if (entry.origin === this.#peer || this.#acked.covers(entry.origin, entry.seq)) continue;
         if (mayWait && this.#hasAuthor(entry)) {
-          const { key, origin, seq } = entry;
-          this.#waiting.add({ key, lsn: ready.lsn + 1, dueTick: tick + RELAY_WAIT_TICKS, origin, seq });
+          const { key, origin, seq, stamp } = entry;
+          this.#waiting.add({ key, lsn: ready.lsn + 1, dueTick: tick + RELAY_WAIT_TICKS, origin, seq, stamp });
           continue;
         }
         this.#waiting.supersede(entry.key);

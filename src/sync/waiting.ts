@@ -7,7 +7,7 @@
  * version waits for its item; whoever covers a later one dominates it (see PROTOCOL.md, "Relay").
  */
 import type { VersionVector } from "../core/version-vector.ts";
-import { type Lsn, type NodeId, nodeIdOf, type Origin, type Seq } from "../types.ts";
+import { type Lsn, type NodeId, nodeIdOf, type Origin, type Seq, type Stamp } from "../types.ts";
 import { bytesToText } from "./text.ts";
 
 export interface WaitingWrite {
@@ -17,6 +17,8 @@ export interface WaitingWrite {
   readonly dueTick: number;
   readonly origin: Origin;
   readonly seq: Seq;
+  /** With the origin it names the batch. */
+  readonly stamp: Stamp;
 }
 
 export class WaitingList {
@@ -62,16 +64,23 @@ export class WaitingList {
 
   /**
    * Ends the wait of what is due, or of everything whose author is not among `authors` any more, and drops on the way
-   * what the peer covers.
+   * what the peer covers. A key whose older version is due is sent as it is now: then the batch of that version goes as a
+   * whole, for the peer is to see it so.
    *
    * @param send  sends the version that the key now holds, or knows that the peer has it; `false`: it cannot yet, ask again
    */
   endWaits(tick: number, authors: ReadonlySet<NodeId>, acked: VersionVector, send: (key: Uint8Array) => boolean): void {
+    let going: Set<string> | undefined;
     for (const write of this.#writes) {
-      if (write.dueTick > tick && authors.has(nodeIdOf(write.origin))) continue;
+      const isDue = write.dueTick <= tick || !authors.has(nodeIdOf(write.origin));
+      if (!isDue && going?.has(batchOf(write)) !== true) continue;
       // Of what is covered nothing follows for the versions behind it; what the key now holds dominates them all.
       if (acked.covers(write.origin, write.seq)) this.#drop(write);
-      else if (send(write.key)) this.supersede(write.key);
+      else if (send(write.key)) {
+        const newest = this.#byKey.get(bytesToText(write.key))?.at(-1);
+        if (newest !== undefined && newest !== write) going = (going ?? new Set()).add(batchOf(newest));
+        this.supersede(write.key);
+      }
     }
   }
 
@@ -82,4 +91,8 @@ export class WaitingList {
     if (ofKey === undefined || ofKey.length === 1) this.#byKey.delete(name);
     else ofKey.splice(ofKey.indexOf(write), 1);
   }
+}
+
+function batchOf({ origin, stamp }: WaitingWrite): string {
+  return `${stamp} ${origin}`;
 }

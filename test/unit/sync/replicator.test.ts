@@ -411,6 +411,27 @@ test("a batch waits as a whole or is sent as a whole", () => {
   expect(one.take(1, "page").flatMap(({ entries }) => entries.map(({ seq }) => seq))).toEqual([1, 2, 3]);
 });
 
+test("a batch is sent whole although an older version of one of its keys is due before the others", () => {
+  const one = new OneReplicator();
+  one.meet(1, hello({ links: ["third" as NodeId] }));
+  one.meet(
+    2,
+    hello({ nodeId: "third" as NodeId, epoch: "00000000000000cc" as Epoch, incarnation: "2222222222222222" }),
+  );
+  one.commit();
+  one.receive(2, page([entry("y", 1, { origin: THIRD })], { mark: [[THIRD, 1]] }));
+  one.commit();
+  one.tick(3);
+  one.take(1, "page");
+  const stamp = stampAt(NOW) + 50;
+  const batch = ["x", "y", "z"].map((key, n) => entry(key, n + 2, { origin: THIRD, stamp }));
+  one.receive(2, page([...batch, entry("w", 5, { origin: THIRD })], { mark: [[THIRD, 5]] }));
+  one.commit();
+  one.tick(3);
+  const seqs = one.take(1, "page").flatMap(({ entries }) => entries.map(({ seq }) => seq));
+  expect(seqs.sort()).toEqual([2, 3, 4]); // and not yet what only came with it
+});
+
 test("a hot key that waits is resolved by the next version that is sent", () => {
   const one = new OneReplicator();
   one.meet(1, hello({ links: ["third" as NodeId] }));
