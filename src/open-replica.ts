@@ -19,7 +19,12 @@ import { type Epoch, makeOrigin, type NodeId } from "./types.ts";
  * @throws ReplicaError ERR_OPTION, ERR_LOCKED, ERR_FOREIGN_DIRECTORY, ERR_FORMAT_VERSION, ERR_CORRUPT,
  *   ERR_STORAGE_FAILED, ERR_STORAGE_FULL, ERR_LISTEN; nothing is left open then
  */
-export async function openReplica(options: ReplicaOptions = {}): Promise<Replica> {
+export function openReplica(options: ReplicaOptions = {}): Promise<Replica> {
+  return openObserved(options, () => undefined);
+}
+
+/** As `openReplica`. `observe` gets the state as it was recovered, before anything happens to it: for simulations, to look at. */
+export async function openObserved(options: ReplicaOptions, observe: (state: CoreState) => void): Promise<Replica> {
   const checked = checkOptions(options);
   const { clock } = options;
   // Durations by a clock that does not jump; where time is that of a test, so are they.
@@ -28,6 +33,7 @@ export async function openReplica(options: ReplicaOptions = {}): Promise<Replica
   if (directory === undefined) {
     const nodeId = checked.nodeId ?? (`node-${random.hex64()}` as NodeId);
     const state = new CoreState(makeOrigin(nodeId, random.hex64() as Epoch));
+    observe(state);
     return new Replica(await Engine.start(options, checked, { state, telemetry }));
   }
   // The store may fail before the replica that is to hear of it exists.
@@ -53,6 +59,7 @@ export async function openReplica(options: ReplicaOptions = {}): Promise<Replica
     },
   });
   try {
+    observe(state);
     return new Replica(await Engine.start(options, checked, { state, telemetry, store, recovery, failed }));
   } catch (error) {
     // What opening failed with says more than what closing fails with then.

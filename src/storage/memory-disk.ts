@@ -34,9 +34,20 @@ export class MemoryDisk implements Disk {
     for (const inode of inodes) inode.crash(survives);
   }
 
+  /** The process that uses the disk ends: open files and locks are gone, and what was not synced is still in the page cache. */
+  endProcess(): void {
+    this.#powerCycle++;
+    this.#locks.clear();
+  }
+
   /** The bytes of a file as a reader would see them. For tests that damage files: changes are written through. */
   bytesOf(path: string): Uint8Array {
     return this.#inode(path).cache.view();
+  }
+
+  /** The paths of all files. */
+  fileNames(): string[] {
+    return [...this.#directories].flatMap(([path, { cache }]) => [...cache.keys()].map((name) => `${path}/${name}`));
   }
 
   /** Replaces or creates a file, durable at once. For tests. */

@@ -87,8 +87,8 @@ function mayImport(file: SourceFile, room: Room, door: Door, { specifier, target
   if (other === undefined) return false;
   if (other === room || door.rooms.includes(other)) return true;
   if (door.typesOf?.includes(other)) return typeOnly;
-  // Measuring a room by itself needs a way into it.
-  if (file.path.startsWith("scripts/bench/")) return true;
+  // Measuring a room by itself, or looking into a replica that is simulated, needs a way in.
+  if (/^scripts\/(?:bench|simulate|explore)\//.test(file.path)) return true;
   return room === "transports" && ["src/types.ts", "src/errors.ts"].includes(target);
 }
 
