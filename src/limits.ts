@@ -74,3 +74,11 @@ export const HANDSHAKES_MAX = 64;
 
 /** Strings that one entry is indexed by, in one secondary index. */
 export const INDEXED_BY_MAX = 1000;
+/** A listing of keys and orders is closed with the bucket that reaches this size, bytes. */
+export const LISTING_BYTES = 512 * 1024;
+/** Entries, per session, that a peer is known to hold already, so that they are not sent; more are sent again. */
+export const HELD_MAX = 200_000;
+/** How often a round of collection begins, at most, while there are tombstones. */
+export const ROUND_MS = 60_000;
+/** Positions of the change log that one tick looks at for tombstones to collect. */
+export const SWEEP_POSITIONS = 5000;

@@ -9,6 +9,7 @@ import type { CoreState } from "./core/core-state.ts";
 import type { Driver } from "./driver.ts";
 import { isReplicaError, type ReplicaError } from "./errors.ts";
 import type { Hooks } from "./hooks.ts";
+import { ReplicaError } from "./errors.ts";
 import type { Logger } from "./options.ts";
 import type { Random } from "./random.ts";
 import { Refusals } from "./refusals.ts";
@@ -16,7 +17,7 @@ import type { SessionEvent } from "./sync/committed.ts";
 import type { Replicator } from "./sync/replicator.ts";
 import type { Telemetry } from "./telemetry/telemetry.ts";
 import type { Transport } from "./transport.ts";
-import { epochOf, type Millis, nodeIdOf } from "./types.ts";
+import { epochOf, type Millis, type NodeId, nodeIdOf } from "./types.ts";
 import { VERSION } from "./version.ts";
 
 /** A replica that takes part in the cluster, as it has announced itself. */
@@ -139,6 +140,8 @@ export class Neighbours {
       this.#announce();
       return;
     }
+    if (event.type === "overdue") return this.#evictOverdue(event.nodeId);
+    if (event.type === "repaired") return this.#reportRepair(event);
     if (event.type === "up") this.#connections?.connected(event.session, event.nodeId);
     // Not when it is up: hellos cross, and only the next thing that comes may be the refusal.
     if (event.type === "live") this.#refusedSince = undefined;
@@ -155,6 +158,39 @@ export class Neighbours {
     this.#options.logger.warn(message);
     this.#options.hooks.emit("warning", message);
     this.#options.telemetry.warning(message);
+  }
+
+  /**
+   * Forgets a member: what it has not seen is not kept for it any more. Resolves when the eviction is durable here;
+   * it spreads like any write.
+   *
+   * @throws ReplicaError ERR_OPTION if there is no such member, or if it is connected: it would announce itself again
+   */
+  async evict(nodeId: string): Promise<void> {
+    const { state, replicator, driver, clock } = this.#options;
+    const member = this.members().find((one) => one.nodeId === nodeId);
+    if (member === undefined) throw new ReplicaError("ERR_OPTION", `there is no member "${nodeId}"`);
+    if (nodeId === nodeIdOf(state.origin)) throw new ReplicaError("ERR_OPTION", "a replica cannot evict itself");
+    if ([...replicator.sessions].some((session) => session.peer?.nodeId === nodeId)) {
+      throw new ReplicaError("ERR_OPTION", `"${nodeId}" is connected: close it first, or it announces itself again`);
+    }
+    replicator.write([{ key: memberKey(member.nodeId as NodeId), value: null, expiresAt: 0 }], clock.now());
+    driver.wake();
+    await driver.durable(state.lsn, undefined);
+  }
+
+  #evictOverdue(nodeId: string): void {
+    if (this.members().every((member) => member.nodeId !== nodeId)) return;
+    this.evict(nodeId).then(
+      () => this.warn(`"${nodeId}" was not heard of for too long and is evicted`),
+      // It has come back meanwhile, or the log has failed: that is told elsewhere.
+      (error: unknown) => this.#options.logger.debug(`"${nodeId}" is not evicted: ${String(error)}`),
+    );
+  }
+
+  #reportRepair({ nodeId, differences }: Extract<SessionEvent, { type: "repaired" }>): void {
+    if (differences > 0) this.warn(`what "${nodeId}" holds had come to differ: ${differences} entries were settled`);
+    else this.#options.logger.debug(`digests differ from those of "${nodeId}", but no entry does`);
   }
 
   #announce(): void {

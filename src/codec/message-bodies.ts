@@ -5,11 +5,33 @@
  */
 import type { VectorPairs } from "../core/version-vector.ts";
 import { assert, unreachable } from "../invariant.ts";
-import { ORIGINS_MAX, PEERS_MAX } from "../limits.ts";
-import type { Ack, Bye, ByeCode, Hello, Links, Message, Page, Probe } from "../sync/messages.ts";
+import { DIGEST_BUCKETS, ORIGINS_MAX, PEERS_MAX } from "../limits.ts";
+import type {
+  Ack,
+  BucketDigest,
+  Bye,
+  ByeCode,
+  Digests,
+  Frontier,
+  Hello,
+  Links,
+  Listing,
+  Message,
+  Page,
+  Probe,
+  Round,
+} from "../sync/messages.ts";
 import { isEpoch, type NodeId, type Origin, type Seq } from "../types.ts";
 import { type ByteReader, type ByteWriter, DecodeError } from "./bytes.ts";
-import { decodeEntries, EntriesReader, EntriesWriter, EPOCH_BYTES, encodeEntries, readNodeId } from "./entries.ts";
+import {
+  decodeEntries,
+  ENCODED_KEY_BYTES_MAX,
+  EntriesReader,
+  EntriesWriter,
+  EPOCH_BYTES,
+  encodeEntries,
+  readNodeId,
+} from "./entries.ts";
 
 const HELLO = 1;
 const PAGE = 2;
@@ -17,9 +39,16 @@ const ACK = 3;
 const LINKS = 4;
 const PROBE = 5;
 const BYE = 6;
+const DIGESTS = 7;
+const LISTING = 8;
+const ROUND = 9;
+const FRONTIER = 10;
 
 const PAGE_LAST = 1;
 const PAGE_MARK = 2;
+
+const DIGESTS_LIST = 1;
+const DIGESTS_BULK = 2;
 
 const BYE_NUMBERS: Readonly<Record<ByeCode, number>> = {
   internal: 0,
@@ -63,6 +92,23 @@ export function writeMessage(writer: ByteWriter, message: Message): void {
       writer.varint(ACK);
       writer.varint(message.frames);
       writeVector(writer, new EntriesWriter(writer), message.vector);
+      writer.varint(message.kept);
+      return;
+    case "digests":
+      writer.varint(DIGESTS);
+      writeDigests(writer, message);
+      return;
+    case "listing":
+      writer.varint(LISTING);
+      writeListing(writer, message);
+      return;
+    case "round":
+      writer.varint(ROUND);
+      writeRound(writer, message);
+      return;
+    case "frontier":
+      writer.varint(FRONTIER);
+      writeVector(writer, new EntriesWriter(writer), message.vector);
       return;
     case "links":
       writer.varint(LINKS);
@@ -96,6 +142,14 @@ export function readMessage(kind: number, reader: ByteReader): Message | undefin
       return { type: "links", links: readLinks(reader) } satisfies Links;
     case PROBE:
       return { type: "probe", digest: reader.hex(HEX64_BYTES), wallClock: readTime(reader) } satisfies Probe;
+    case DIGESTS:
+      return readDigests(reader);
+    case LISTING:
+      return readListing(reader);
+    case ROUND:
+      return readRound(reader);
+    case FRONTIER:
+      return { type: "frontier", vector: readVector(reader, new EntriesReader(reader)) } satisfies Frontier;
     case BYE:
       return readBye(reader);
     default:
@@ -111,12 +165,14 @@ function writeHello(writer: ByteWriter, hello: Hello): void {
   writer.string(hello.nodeId);
   writer.hex(hello.epoch);
   writer.hex(hello.incarnation);
-  writeVector(writer, new EntriesWriter(writer), hello.vector);
+  const origins = new EntriesWriter(writer);
+  writeVector(writer, origins, hello.vector);
   const addresses = hello.addresses.filter(isText).slice(0, ADDRESSES_MAX);
   writer.varint(addresses.length);
   for (const address of addresses) writer.string(address);
   writeLinks(writer, hello.links);
   writer.f64(hello.wallClock);
+  writeVector(writer, origins, hello.frontier);
 }
 
 function readHello(reader: ByteReader): Hello {
@@ -127,12 +183,14 @@ function readHello(reader: ByteReader): Hello {
   const epoch = reader.hex(EPOCH_BYTES);
   if (!isEpoch(epoch)) throw new DecodeError("an epoch that is none");
   const incarnation = reader.hex(HEX64_BYTES);
-  const vector = readVector(reader, new EntriesReader(reader));
+  const origins = new EntriesReader(reader);
+  const vector = readVector(reader, origins);
   const addressCount = reader.count(ADDRESSES_MAX, 1);
   const addresses: string[] = [];
   for (let i = 0; i < addressCount; i++) addresses.push(reader.string(TEXT_BYTES_MAX));
   const links = readLinks(reader);
   const wallClock = readTime(reader);
+  const frontier = readVector(reader, origins);
   return {
     type: "hello",
     versionMin,
@@ -145,6 +203,7 @@ function readHello(reader: ByteReader): Hello {
     addresses,
     links,
     wallClock,
+    frontier,
   };
 }
 
@@ -170,7 +229,83 @@ function readPage(reader: ByteReader): Page {
 
 function readAck(reader: ByteReader): Ack {
   const frames = reader.varint();
-  return { type: "ack", frames, vector: readVector(reader, new EntriesReader(reader)) };
+  const vector = readVector(reader, new EntriesReader(reader));
+  return { type: "ack", frames, vector, kept: reader.varint() };
+}
+
+function writeDigests(writer: ByteWriter, { list, bulk, buckets }: Digests): void {
+  writer.u8((list ? DIGESTS_LIST : 0) | (bulk ? DIGESTS_BULK : 0));
+  writer.varint(buckets.length);
+  for (const { index, sum } of buckets) {
+    writer.varint(index);
+    writer.hex(sum);
+  }
+}
+
+function readDigests(reader: ByteReader): Digests {
+  const flags = reader.u8();
+  const count = reader.count(DIGEST_BUCKETS, 1 + HEX64_BYTES);
+  const buckets: BucketDigest[] = [];
+  for (let i = 0; i < count; i++) buckets.push({ index: readBucket(reader), sum: reader.hex(HEX64_BYTES) });
+  return { type: "digests", list: (flags & DIGESTS_LIST) !== 0, bulk: (flags & DIGESTS_BULK) !== 0, buckets };
+}
+
+function writeListing(writer: ByteWriter, { differing, listed, entries, busy, size }: Listing): void {
+  writeBuckets(writer, differing);
+  writeBuckets(writer, listed);
+  encodeEntries(writer, entries);
+  writer.varint(busy.length);
+  for (const key of busy) {
+    writer.varint(key.length);
+    writer.raw(key);
+  }
+  writer.varint(size);
+}
+
+function readListing(reader: ByteReader): Listing {
+  const differing = readBuckets(reader);
+  const listed = readBuckets(reader);
+  const entries = decodeEntries(reader);
+  const count = reader.count(Number.MAX_SAFE_INTEGER, TEXT_BYTES_MIN);
+  const busy: Uint8Array[] = [];
+  for (let i = 0; i < count; i++) {
+    const length = reader.varint();
+    if (length === 0 || length > ENCODED_KEY_BYTES_MAX) throw new DecodeError("an impossible key length");
+    busy.push(reader.bytes(length));
+  }
+  return { type: "listing", differing, listed, entries, busy, size: reader.varint() };
+}
+
+function writeBuckets(writer: ByteWriter, buckets: readonly number[]): void {
+  writer.varint(buckets.length);
+  for (const index of buckets) writer.varint(index);
+}
+
+function readBuckets(reader: ByteReader): number[] {
+  const count = reader.count(DIGEST_BUCKETS, 1);
+  return Array.from({ length: count }, () => readBucket(reader));
+}
+
+function readBucket(reader: ByteReader): number {
+  const index = reader.varint();
+  if (index >= DIGEST_BUCKETS) throw new DecodeError("a bucket that does not exist");
+  return index;
+}
+
+function writeRound(writer: ByteWriter, { number, members, low, high }: Round): void {
+  writer.varint(number);
+  writeLinks(writer, members);
+  const origins = new EntriesWriter(writer);
+  writeVector(writer, origins, low);
+  writeVector(writer, origins, high);
+}
+
+function readRound(reader: ByteReader): Round {
+  const number = reader.varint();
+  const members = readLinks(reader);
+  const origins = new EntriesReader(reader);
+  const low = readVector(reader, origins);
+  return { type: "round", number, members, low, high: readVector(reader, origins) };
 }
 
 function readBye(reader: ByteReader): Bye {

@@ -23,6 +23,8 @@ const ACK = 3;
 const LEASE = 4;
 const EXPIRE = 5;
 const ROTATE = 6;
+const COLLECT = 7;
+const FRONTIER = 8;
 
 /** Appends the ops of one record to `writer`. */
 export function encodeOps(writer: ByteWriter, ops: readonly StateOp[]): void {
@@ -67,7 +69,8 @@ function encodeSets(writer: ByteWriter, entries: EntriesWriter, ops: readonly St
 function encodeOp(writer: ByteWriter, entries: EntriesWriter, op: Exclude<StateOp, { type: "set" }>): void {
   switch (op.type) {
     case "cover":
-      writer.u8(COVER);
+    case "frontier":
+      writer.u8(op.type === "cover" ? COVER : FRONTIER);
       entries.origin(op.origin);
       writer.varint(op.seq);
       return;
@@ -82,7 +85,8 @@ function encodeOp(writer: ByteWriter, entries: EntriesWriter, op: Exclude<StateO
       writer.varint(op.stamp);
       return;
     case "expire":
-      writer.u8(EXPIRE);
+    case "collect":
+      writer.u8(op.type === "expire" ? EXPIRE : COLLECT);
       writer.varint(op.key.length);
       writer.raw(op.key);
       entries.origin(op.origin);
@@ -99,6 +103,8 @@ function encodeOp(writer: ByteWriter, entries: EntriesWriter, op: Exclude<StateO
 
 function decodeOp(reader: ByteReader, entries: EntriesReader, kind: number): StateOp {
   switch (kind) {
+    case FRONTIER:
+      return { type: "frontier", origin: entries.origin(), seq: reader.varint() };
     case COVER:
       return { type: "cover", origin: entries.origin(), seq: reader.varint() };
     case ACK:
@@ -108,10 +114,12 @@ function decodeOp(reader: ByteReader, entries: EntriesReader, kind: number): Sta
       if (stamp !== 0 && !isStamp(stamp)) throw new DecodeError("an impossible stamp");
       return { type: "lease", stamp };
     }
-    case EXPIRE: {
+    case EXPIRE:
+    case COLLECT: {
       const length = reader.varint();
       if (length === 0 || length > ENCODED_KEY_BYTES_MAX) throw new DecodeError("an impossible key length");
-      return { type: "expire", key: reader.bytes(length), origin: entries.origin(), seq: reader.varint() };
+      const type = kind === EXPIRE ? "expire" : "collect";
+      return { type, key: reader.bytes(length), origin: entries.origin(), seq: reader.varint() };
     }
     case ROTATE: {
       const epoch = reader.hex(EPOCH_BYTES);

@@ -25,6 +25,11 @@ export class CoreState {
   readonly covered = new VersionVector();
   /** What each peer told us that it covers durably, as of its last visit. */
   readonly acked = new Map<NodeId, VersionVector>();
+  /**
+   * Tombstones up to here may have been collected. A replica that does not cover all of it may hold what
+   * one of them had deleted: it has to settle before it takes our word that it is up to date.
+   */
+  readonly frontier = new VersionVector();
   #origin: Origin;
   #lsn: Lsn = 0;
   #lease: Stamp = 0;
@@ -103,6 +108,12 @@ export class CoreState {
       case "expire":
         this.#expire(op.key, op.origin, op.seq);
         return;
+      case "collect":
+        this.#collect(op.key, op.origin, op.seq);
+        return;
+      case "frontier":
+        this.frontier.raise(op.origin, op.seq);
+        return;
       case "rotate":
         this.#origin = makeOrigin(nodeIdOf(this.#origin), op.epoch);
         return;
@@ -171,6 +182,12 @@ export class CoreState {
     if (held.origin !== origin || held.seq !== seq || held.value === null) return;
     // The entry keeps its place in the change log: peers expire it by themselves, nothing is to be sent.
     this.table.expire(slot);
+  }
+
+  #collect(key: Uint8Array, origin: Origin, seq: Seq): void {
+    const slot = this.table.find(key);
+    if (slot === NO_SLOT || this.table.originAt(slot) !== origin || this.table.seqAt(slot) !== seq) return;
+    this.table.remove(slot);
   }
 
   #ackedBy(peer: NodeId): VersionVector {

@@ -15,5 +15,12 @@ export type StateOp =
   | { readonly type: "lease"; readonly stamp: Stamp }
   /** The value of this very version of the key has expired: it becomes a tombstone of the same order. */
   | { readonly type: "expire"; readonly key: Uint8Array; readonly origin: Origin; readonly seq: Seq }
+  /**
+   * This very version of the key is forgotten without a trace: a tombstone that every member covers, or a
+   * value that is dead because a peer has collected the tombstone that beat it.
+   */
+  | { readonly type: "collect"; readonly key: Uint8Array; readonly origin: Origin; readonly seq: Seq }
+  /** Tombstones of `origin` up to `seq` may be gone here. Never lowers. */
+  | { readonly type: "frontier"; readonly origin: Origin; readonly seq: Seq }
   /** From now on we author under this epoch, from seq 1. What the old origin wrote stays valid. */
   | { readonly type: "rotate"; readonly epoch: Epoch };

@@ -153,6 +153,11 @@ export class EntryTable {
     return this.#records.expiresAt(slot);
   }
 
+  /** The bucket of the digest that the key falls into. */
+  bucketAt(slot: Slot): number {
+    return bucketOf(this.#records.rows.hashAt(slot));
+  }
+
   lsnAt(slot: Slot): Lsn {
     return this.#records.rows.lsnAt(slot);
   }

@@ -50,6 +50,21 @@ export class VersionVector {
     return new VersionVector(this.#seqs);
   }
 
+  /** What both include: of each component the lower one. */
+  meet(other: VersionVector): VersionVector {
+    const pairs: [Origin, Seq][] = [];
+    for (const [origin, seq] of this.#seqs) {
+      const lower = Math.min(seq, other.get(origin));
+      if (lower > 0) pairs.push([origin, lower]);
+    }
+    return new VersionVector(pairs);
+  }
+
+  /** Raises every component to that of `pairs`. */
+  join(pairs: Iterable<readonly [Origin, Seq]>): void {
+    for (const [origin, seq] of pairs) this.raise(origin, seq);
+  }
+
   /** The components that are above those of `base`. */
   above(base: VersionVector): [Origin, Seq][] {
     const pairs: [Origin, Seq][] = [];

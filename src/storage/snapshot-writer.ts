@@ -71,6 +71,7 @@ export function writeSnapshot(request: SnapshotRequest): Promise<number> {
 function bookkeepingOf(state: CoreState): StateOp[] {
   const ops: StateOp[] = [{ type: "lease", stamp: state.lease }];
   for (const [origin, seq] of state.covered) ops.push({ type: "cover", origin, seq });
+  for (const [origin, seq] of state.frontier) ops.push({ type: "frontier", origin, seq });
   for (const [peer, vector] of state.acked) {
     for (const [origin, seq] of vector) ops.push({ type: "ack", peer, origin, seq });
   }

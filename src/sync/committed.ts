@@ -1,7 +1,7 @@
 /** What passes from the replicator to the driver and, once durable, on to peers and watchers. */
 import type { StateOp } from "../core/ops.ts";
 import type { VectorPairs } from "../core/version-vector.ts";
-import type { Entry, Lsn } from "../types.ts";
+import type { Entry, Lsn, NodeId } from "../types.ts";
 import type { Message } from "./messages.ts";
 
 /** Names one connection for as long as the process lives. */
@@ -61,5 +61,9 @@ export type SessionEvent =
       readonly wasUp: boolean;
       readonly nodeId?: string;
     }
+  /** A member has not been heard of for as long as a member may be silent. */
+  | { readonly type: "overdue"; readonly nodeId: NodeId }
+  /** What two quiet replicas held had become different, and was compared. */
+  | { readonly type: "repaired"; readonly nodeId: NodeId; readonly differences: number }
   /** We author under a new epoch from now on; every session ends. The driver announces the replica again. */
   | { readonly type: "rotated"; readonly detail: string };

@@ -29,6 +29,11 @@ export class Inbound {
   #runFrom: Seq = 0;
   #runTo: Seq = 0;
   #live = false;
+  /**
+   * We lack tombstones that the peer has collected: its claims are kept until we have settled, since what
+   * we hold may be dead.
+   */
+  isStale = false;
 
   constructor(flow: FlowLimits) {
     this.#flow = flow;
@@ -46,6 +51,11 @@ export class Inbound {
 
   get refusedCount(): number {
     return this.#refused.size;
+  }
+
+  /** Whether anything of this session is refused, or was and could not be kept. */
+  get isRefusing(): boolean {
+    return this.#refused.size > 0 || this.#refusedTooMany;
   }
 
   /** Takes a page; returns what is now to be applied, or `undefined` while more is to come. */
@@ -110,7 +120,7 @@ export class Inbound {
    * @param covered  our coverage: a run is adopted only where it continues it
    */
   takeClaims(peer: Origin, covered: VersionVector): VectorPairs {
-    if (this.#refused.size > 0 || this.#refusedTooMany) return [];
+    if (this.isRefusing || this.isStale) return [];
     const claims = [...this.#marks];
     const reached = Math.max(covered.get(peer), this.#marks.get(peer));
     if (this.#runTo > 0 && this.#runFrom <= reached) claims.push([peer, this.#runTo]);

@@ -8,7 +8,7 @@ import type { Entry, Epoch, Millis, NodeId, Seq } from "../types.ts";
 export const PROTOCOL_VERSION_MIN = 1;
 export const PROTOCOL_VERSION_MAX = 1;
 
-export type Message = Hello | Page | Ack | Links | Probe | Bye;
+export type Message = Hello | Page | Ack | Links | Probe | Digests | Listing | Round | Frontier | Bye;
 
 /** The first message of each side. Nothing else is understood before it. */
 export interface Hello {
@@ -28,6 +28,8 @@ export interface Hello {
   readonly links: readonly NodeId[];
   /** The sender's wall clock, to tell who is the outlier. */
   readonly wallClock: Millis;
+  /** Up to where the sender's tombstones may be collected: who does not cover all of it has to settle first. */
+  readonly frontier: VectorPairs;
 }
 
 /** Entries, in the order of the sender's change log (catch-up) or as they were committed (live). */
@@ -48,6 +50,8 @@ export interface Ack {
   readonly type: "ack";
   readonly frames: number;
   readonly vector: VectorPairs;
+  /** Up to which frame everything was applied durably, nothing of it refused. 0: do not resume behind the beginning. */
+  readonly kept: number;
 }
 
 /** The sender's direct connections have changed. */
@@ -62,6 +66,57 @@ export interface Probe {
   /** 16 hex digits. */
   readonly digest: string;
   readonly wallClock: Millis;
+}
+
+/**
+ * Asks in which of these buckets the receiver's entries differ from the sender's: those where the digests
+ * are unequal. Buckets that are left out are of no interest.
+ */
+export interface Digests {
+  readonly type: "digests";
+  /** Also asks for what the receiver holds in them. */
+  readonly list: boolean;
+  /** The sender has much to send and asks for its turn: the receiver may answer later. */
+  readonly bulk: boolean;
+  readonly buckets: readonly BucketDigest[];
+}
+
+export interface BucketDigest {
+  readonly index: number;
+  /** 16 hex digits. */
+  readonly sum: string;
+}
+
+/** The answer to Digests. */
+export interface Listing {
+  readonly type: "listing";
+  /** Buckets asked for that differ. */
+  readonly differing: readonly number[];
+  /** Those of them whose whole content follows: none if it was not asked for, at least one otherwise. */
+  readonly listed: readonly number[];
+  /** Key and order of all that the sender holds there: without values, whether it has one or not. */
+  readonly entries: readonly Entry[];
+  /** Keys there whose present version is not durable yet: nothing can be said of them. */
+  readonly busy: readonly Uint8Array[];
+  /** Live entries of the sender, all buckets together. */
+  readonly size: number;
+}
+
+/** Who covers what durably, gathered from replica to replica: what tombstones are collected by. */
+export interface Round {
+  readonly type: "round";
+  readonly number: number;
+  /** Those whose coverage is in `low` and `high`. */
+  readonly members: readonly NodeId[];
+  /** What each of them covers, and what all of them together cover. */
+  readonly low: VectorPairs;
+  readonly high: VectorPairs;
+}
+
+/** The sender's frontier has grown, see Hello. */
+export interface Frontier {
+  readonly type: "frontier";
+  readonly vector: VectorPairs;
 }
 
 /** The sender ends the connection, and why: both sides log it. */

@@ -12,6 +12,7 @@ import { type Entry, type Lsn, type NodeId, nodeIdOf, type Origin } from "../typ
 import type { Ready, SessionId } from "./committed.ts";
 import type { FlowLimits } from "./flow.ts";
 import type { Page } from "./messages.ts";
+import type { Settling } from "./settling.ts";
 import { WaitingList } from "./waiting.ts";
 
 /** What is durable here: the part of the state that may leave the replica. */
@@ -33,6 +34,8 @@ const NO_AUTHORS: ReadonlySet<NodeId> = new Set();
 const RELAY_WAIT_TICKS = 6;
 /** Beyond this many cuts the newest ones are joined. */
 const CUTS_MAX = 512;
+/** What the peer holds already is passed by so many entries at a time, then others have their turn. */
+const PASSED_MAX = 20_000;
 /** What a page costs besides keys and values, per entry: a bound, for the window only. */
 const ENTRY_OVERHEAD_BYTES = 40;
 
@@ -60,6 +63,13 @@ export class Outbound {
   /** Frame number and bytes of pages the peer has not acknowledged. */
   #inFlight: { frame: number; bytes: number }[] = [];
   #inFlightBytes = 0;
+  /** The catch-up has not begun: something has to be found out before. */
+  #held = false;
+  /** Knows what the peer holds without covering it. */
+  #known: Settling | undefined;
+  /** Where the cursor was when a frame was sent, for what the peer has not yet kept. */
+  #cursors: { frame: number; cursor: Lsn }[] = [];
+  #keptCursor: Lsn = 0;
 
   constructor(
     state: CoreState,
@@ -96,10 +106,72 @@ export class Outbound {
     return this.#inFlightBytes;
   }
 
+  /** Writes that wait for their author to deliver them. */
+  get waits(): number {
+    return this.#waiting.size;
+  }
+
+  /** Up to where the change log need not be walked again, should this session break in the midst of its catch-up. */
+  get resumableCursor(): Lsn {
+    return this.#phase === "catching-up" ? this.#keptCursor : 0;
+  }
+
+  /** Goes on where the catch-up of an earlier session broke off. Before anything is sent. */
+  resume(cursor: Lsn): void {
+    this.#cursor = cursor;
+    this.#keptCursor = cursor;
+  }
+
+  /** Whether more than `count` entries would have to be sent for a catch-up. */
+  isBacklogAbove(count: number): boolean {
+    const { table } = this.#state;
+    let lsn = this.#cursor;
+    for (let n = 0; n <= count; n += 1) {
+      const slot = table.nextChange(lsn, this.#acked);
+      if (slot === NO_SLOT) return false;
+      lsn = table.lsnAt(slot);
+    }
+    return true;
+  }
+
+  /** Whether the catch-up has not begun. */
+  get isHeld(): boolean {
+    return this.#held;
+  }
+
+  /** Sends nothing until `release`. Only before the catch-up. */
+  hold(): void {
+    this.#held = true;
+  }
+
+  /** @param known  says what the peer holds, so that it is not sent */
+  release(durable: Durable, known?: Settling): void {
+    this.#held = false;
+    this.#known = known;
+    this.pump(durable);
+  }
+
+  /** Sends entries once more, whatever was sent before. They are durable, and not claimed by this. */
+  resend(entries: readonly Entry[]): void {
+    if (entries.length > 0 && this.#phase === "live") this.#sendPages(entries, null, 0, 0);
+  }
+
   /** The peer's direct connections: it gets their writes from them. Those that it lost are sent at once. */
   connectedTo(authors: ReadonlySet<NodeId>, tick: number, durable: Durable): void {
     this.#authors = authors;
     this.tick(tick, durable);
+  }
+
+  /** The peer has durably applied all entries of our frames up to `frame`; 0: it has refused some. */
+  kept(frame: number): void {
+    if (frame === 0) {
+      this.#keptCursor = 0;
+      return;
+    }
+    for (let first = this.#cursors[0]; first !== undefined && first.frame <= frame; first = this.#cursors[0]) {
+      this.#cursors.shift();
+      this.#keptCursor = first.cursor;
+    }
   }
 
   /** The peer covers `pairs` and has dealt with our frames up to `frames`. */
@@ -116,6 +188,7 @@ export class Outbound {
 
   /** Sends what has waited long enough for its author. */
   tick(tick: number, durable: Durable): void {
+    this.pump(durable);
     if (this.#waiting.size === 0) return;
     const entries: Entry[] = [];
     this.#waiting.dropCovered(this.#acked);
@@ -127,14 +200,18 @@ export class Outbound {
 
   /** Catch-up: sends pages from the change log until the window is full or the end is reached. */
   pump(durable: Durable): void {
-    while (this.#phase === "catching-up" && this.#inFlightBytes < this.#flow.windowBytes) {
+    while (!this.#held && this.#phase === "catching-up" && this.#inFlightBytes < this.#flow.windowBytes) {
       const entries: Entry[] = [];
-      const atEnd = this.#collect(entries, durable);
-      if (!atEnd) {
-        this.#sendPage({ type: "page", entries, last: false, runFrom: 0, runTo: 0, mark: null });
-        continue;
+      const end = this.#collect(entries, durable);
+      if (end === "log") {
+        this.#goLive(entries, durable);
+        return;
       }
-      this.#goLive(entries, durable);
+      if (entries.length > 0) {
+        const frame = this.#sendPage({ type: "page", entries, last: false, runFrom: 0, runTo: 0, mark: null });
+        this.#cursors.push({ frame, cursor: this.#cursor });
+      }
+      if (end === "turn") return;
     }
   }
 
@@ -196,19 +273,25 @@ export class Outbound {
     return true;
   }
 
-  /** Fills `entries` with a page of the change log; returns whether the durable end was reached. */
-  #collect(entries: Entry[], durable: Durable): boolean {
+  /** Fills `entries` from the change log up to the end of a page, of the durable log, or of our turn. */
+  #collect(entries: Entry[], durable: Durable): "page" | "log" | "turn" {
     const { table } = this.#state;
     let bytes = 0;
+    let passed = 0;
     while (bytes < this.#flow.pageBytes && entries.length < this.#flow.pageEntries) {
       const slot = table.nextChange(this.#cursor, this.#acked);
-      if (slot === NO_SLOT || table.lsnAt(slot) > durable.lsn) return true;
+      if (slot === NO_SLOT || table.lsnAt(slot) > durable.lsn) return "log";
       this.#cursor = table.lsnAt(slot);
+      if (this.#known?.isHeld(slot, table.bucketAt(slot)) === true) {
+        passed += 1;
+        if (passed >= PASSED_MAX) return "turn";
+        continue;
+      }
       const entry = this.#state.entryAt(slot);
       bytes += entryBytes(entry);
       entries.push(entry);
     }
-    return false;
+    return "page";
   }
 
   /**
@@ -218,6 +301,8 @@ export class Outbound {
    */
   #goLive(entries: readonly Entry[], durable: Durable): void {
     this.#phase = "live";
+    this.#known = undefined;
+    this.#cursors = [];
     this.#runUnbroken = false;
     this.#cuts = [];
     this.#cutFrom = this.#state.lsn;
@@ -229,6 +314,7 @@ export class Outbound {
   #fallBack(cursor: Lsn): void {
     this.#phase = "catching-up";
     this.#cursor = cursor;
+    this.#keptCursor = 0;
     this.#runUnbroken = false;
     this.#cuts = [];
     this.#cutFrom = undefined;
@@ -293,12 +379,13 @@ export class Outbound {
     this.#sendPage({ type: "page", entries: page, last, runFrom, runTo, mark });
   }
 
-  #sendPage(page: Page): void {
+  #sendPage(page: Page): number {
     let bytes = ENTRY_OVERHEAD_BYTES;
     for (const entry of page.entries) bytes += entryBytes(entry);
     const frame = this.#send(page);
     this.#inFlight.push({ frame, bytes });
     this.#inFlightBytes += bytes;
+    return frame;
   }
 }
 

@@ -23,6 +23,7 @@ import {
   type Seq,
   type Stamp,
 } from "../types.ts";
+import { Collector } from "./collector.ts";
 import type { Outgoing, Ready, SessionEvent, SessionId } from "./committed.ts";
 import { FLOW_LIMITS, type FlowLimits } from "./flow.ts";
 import { type HelloVerdict, isPlausible, judge, replaces } from "./handshake.ts";
@@ -38,6 +39,7 @@ import {
 import { type Durable, Outbound } from "./outbound.ts";
 import { type Seated, whoIsSpare, whoMakesRoom } from "./room.ts";
 import { type Peer, Session } from "./session.ts";
+import { Settler } from "./settler.ts";
 import { type LocalWrite, StateWriter, type StateWriterOptions } from "./state-writer.ts";
 
 /** The driver calls `tick` this often. All waiting is counted in ticks, so that a clock that jumps does no harm. */
@@ -57,6 +59,14 @@ export interface ReplicatorOptions extends StateWriterOptions {
   readonly nextEpoch: (epoch: Epoch) => Epoch;
   /** Replicas to be connected to at one time. Default: PEERS_MAX. */
   readonly maxPeers?: number;
+  /** Everybody whose coverage tombstones wait for, this replica included. Absent: none is ever collected. */
+  readonly members?: () => readonly NodeId[];
+  /** A member that is not heard of for so long is reported as overdue. Default: never. */
+  readonly memberLeaseMs?: Millis | undefined;
+  /** Whether quiet replicas whose digests differ compare what they hold. Default: true; tests of all else switch it off. */
+  readonly repairs?: boolean;
+  /** For tests. Default: ROUND_MS. */
+  readonly roundMs?: Millis | undefined;
   /** For tests. Default: FLOW_LIMITS. */
   readonly flow?: FlowLimits;
 }
@@ -82,6 +92,11 @@ export class Replicator {
   /** Taken by the driver and not yet durable. */
   #recordsInFlight = 0;
   #memberWrite: LocalWrite | undefined;
+  readonly #settler: Settler;
+  readonly #collector: Collector;
+  /** Of the process that was sent it: how far a catch-up had come when its session broke. */
+  readonly #unfinished = new Map<NodeId, { readonly incarnation: string; readonly cursor: Lsn }>();
+  #frontierTold: number;
 
   constructor(options: ReplicatorOptions) {
     const { state } = options;
@@ -89,6 +104,28 @@ export class Replicator {
     this.#state = state;
     this.#writer = new StateWriter(options);
     this.#durable = { lsn: state.lsn, coverage: state.covered.clone() };
+    this.#frontierTold = this.#writer.frontierVersion;
+    const send = (session: Session, message: Message): number => this.#send(session, message);
+    this.#settler = new Settler({
+      state,
+      durable: this.#durable,
+      send,
+      drop: (dead, now) => this.#drop(dead, now),
+      raiseFrontier: (pairs) => this.#writer.raiseFrontier(pairs),
+      adopt: (session, peer, now) => this.#adopt(session, peer, now),
+      emit: (event) => this.#events.push(event),
+    });
+    const { members, memberLeaseMs, roundMs, limits } = options;
+    const { maxDriftMs } = limits;
+    this.#collector = new Collector(
+      { state, durable: this.#durable, members, memberLeaseMs, roundMs, maxDriftMs, tickMs: TICK_MS },
+      {
+        sessions: () => this.#sessions.values(),
+        send,
+        collect: (tombstones) => this.#writer.collect(tombstones),
+        overdue: (nodeId) => this.#events.push({ type: "overdue", nodeId }),
+      },
+    );
   }
 
   // ---- reading -------------------------------------------------------------------------------
@@ -123,6 +160,11 @@ export class Replicator {
     return session?.peer?.outbound.acked ?? this.#state.acked.get(nodeId) ?? new VersionVector();
   }
 
+  /** Members that tombstones wait for. */
+  get pinnedBy(): readonly NodeId[] {
+    return this.#collector.pinnedBy;
+  }
+
   #knownPeers(): Set<NodeId> {
     return new Set([...this.#sessionByPeer.keys(), ...this.#state.acked.keys()]);
   }
@@ -146,7 +188,10 @@ export class Replicator {
     this.#recordsInFlight += 1;
     // A record may not have had room for everything; then what came is not dealt with by this one.
     if (!this.#writer.hasReady) {
-      for (const session of this.#sessions.values()) session.framesInRecord = session.framesReceived;
+      for (const session of this.#sessions.values()) {
+        session.framesInRecord = session.framesReceived;
+        session.framesAppliedInRecord = session.framesApplied;
+      }
     }
     return ready;
   }
@@ -205,6 +250,7 @@ export class Replicator {
       }
       session.peer?.outbound.forward(ready, this.#durable, this.#tick);
       session.framesDone = Math.max(session.framesDone, session.framesInRecord);
+      session.framesKept = Math.max(session.framesKept, session.framesAppliedInRecord);
       if (session.owesAck) this.#ack(session);
     }
   }
@@ -228,7 +274,15 @@ export class Replicator {
       addresses: this.#addresses,
       links: [...this.#sessionByPeer.keys()],
       wallClock: now,
+      frontier: [...this.#state.frontier],
     });
+  }
+
+  /** Compares what we hold with what every peer holds, now. Finds nothing where nothing is broken. */
+  repair(): void {
+    for (const session of this.#sessionByPeer.values()) {
+      if (session.peer !== undefined) this.#settler.repair(session, session.peer);
+    }
   }
 
   /** Connections that say nothing must not keep out those that would: of too many, the oldest has to go. */
@@ -286,6 +340,9 @@ export class Replicator {
     this.#tick += 1;
     this.#writer.expire(now);
     if (this.#sessionByPeer.size > PEERS_CROWDED && this.#tick % THIN_TICKS === 0) this.#thin();
+    this.#collector.tick(this.#tick, now);
+    this.#settler.tick(this.#sessions.values(), this.#tick);
+    this.#tellFrontier();
     for (const session of [...this.#sessions.values()]) {
       const patienceTicks = session.peer === undefined ? HELLO_TICKS : SILENT_TICKS;
       if (this.#tick - session.lastReceivedTick > patienceTicks) {
@@ -298,7 +355,10 @@ export class Replicator {
       if (this.#tick % RETRY_REFUSED_TICKS === 0) this.#retryRefused(session, peer, now);
       if ((session.owesAck && this.#isSettled) || this.#untold.has(session.id)) this.#ack(session);
       if (peer.outbound.acked.dominates(this.#durable.coverage)) session.caughtUpAt = now;
-      if (this.#tick - session.lastSentTick >= PROBE_TICKS) {
+      // A digest is worth most when nothing is on its way, but a sign of life is due in any case.
+      const sinceTick = this.#isSettled ? session.lastProbeTick : session.lastSentTick;
+      if (this.#tick - sinceTick >= PROBE_TICKS) {
+        session.lastProbeTick = this.#tick;
         this.#send(session, { type: "probe", digest: this.#state.table.digestRoot(), wallClock: now });
       }
     }
@@ -340,15 +400,27 @@ export class Replicator {
       outbound,
       inbound: new Inbound(flow),
       clockOffsetMs: hello.wallClock - now,
+      frontier: new VersionVector(),
+      settling: undefined,
+      waiting: undefined,
+      mismatches: 0,
+      fruitless: 0,
+      repairTick: 0,
     };
+    const unfinished = this.#unfinished.get(hello.nodeId);
+    if (unfinished?.incarnation === hello.incarnation) outbound.resume(unfinished.cursor);
+    this.#unfinished.delete(hello.nodeId);
     this.#sessionByPeer.set(hello.nodeId, session);
     this.#writer.recordAcks(hello.nodeId, outbound.acked);
     // Between our hello and now more may have become durable than it said.
     const untold = this.#durable.coverage.above(session.told);
     if (untold.length > 0) this.#untold.set(session.id, new VersionVector(untold));
     this.#events.push({ type: "up", session: session.id, nodeId: hello.nodeId });
+    outbound.hold();
     outbound.connectedTo(new Set(hello.links), this.#tick, this.#durable);
-    outbound.pump(this.#durable);
+    // It may have grown since our hello left.
+    if (this.#state.frontier.size > 0) this.#send(session, { type: "frontier", vector: [...this.#state.frontier] });
+    this.#settler.begin(session, session.peer, hello.frontier);
     this.#tellLinks();
   }
 
@@ -428,13 +500,29 @@ export class Replicator {
         return;
       case "ack":
         if (!this.#checkCoverage(session, message.vector)) return;
+        peer.outbound.kept(message.kept);
         peer.outbound.acknowledged(message.vector, message.frames, this.#durable);
+        return;
+      case "digests":
+        this.#settler.question(session, peer, message, this.#tick);
+        return;
+      case "listing":
+        this.#settler.answer(session, peer, message, now);
+        return;
+      case "round":
+        if (!this.#collector.receive(session.id, message)) session.reject("absurd-round");
+        return;
+      case "frontier":
+        this.#settler.frontier(session, peer, message.vector);
         return;
       case "links":
         peer.outbound.connectedTo(new Set(message.links), this.#tick, this.#durable);
         return;
       case "probe":
         peer.clockOffsetMs = message.wallClock - now;
+        if (this.#options.repairs !== false) {
+          this.#settler.probe(session, peer, message.digest, this.#isQuiet(peer), this.#tick);
+        }
         return;
       default:
         unreachable(message);
@@ -451,7 +539,10 @@ export class Replicator {
     if (claims.length > 0) outbound.acknowledged(claims, 0, this.#durable);
     const wasLive = inbound.live;
     const transfer = inbound.stage(page);
-    if (transfer !== undefined) this.#apply(session, peer, transfer.entries, transfer.complete, now);
+    if (transfer !== undefined) {
+      this.#apply(session, peer, transfer.entries, transfer.complete, now);
+      session.framesApplied = session.framesReceived;
+    }
     if (this.#sessions.get(session.id) !== session) return;
     if (!wasLive && inbound.live) this.#events.push({ type: "live", session: session.id, nodeId: peer.nodeId });
     if (this.#isSettled) this.#ack(session);
@@ -482,6 +573,24 @@ export class Replicator {
     if (this.#memberWrite !== undefined) this.#writer.keep(this.#memberWrite, now);
   }
 
+  #drop(dead: readonly Entry[], now: Millis): void {
+    this.#writer.drop(dead, now);
+    // An evicted replica that comes back has lost its record: it announces itself again.
+    if (this.#memberWrite !== undefined) this.#writer.keep(this.#memberWrite, now);
+  }
+
+  #adopt(session: Session, peer: Peer, now: Millis): void {
+    if (!peer.inbound.isStaging) this.#apply(session, peer, [], true, now);
+  }
+
+  /** Neither has anything for the other, as far as we know. */
+  #isQuiet({ inbound, outbound }: Peer): boolean {
+    const { coverage } = this.#durable;
+    const isLive = inbound.live && outbound.phase === "live";
+    const isIdle = this.#isSettled && !inbound.isStaging && !inbound.isRefusing && outbound.waits === 0;
+    return isLive && isIdle && outbound.acked.dominates(coverage) && coverage.dominates(outbound.acked);
+  }
+
   /** Nothing is on its way to the disk: what came was dealt with. */
   get #isSettled(): boolean {
     return this.#recordsInFlight === 0 && !this.#writer.hasReady;
@@ -499,6 +608,7 @@ export class Replicator {
     this.#writer.rotate(this.#options.nextEpoch(epochOf(origin)), now);
     this.#events.push({ type: "rotated", detail: `${why}: "${nodeIdOf(origin)}" goes on under a new epoch` });
     for (const session of [...this.#sessions.values()]) this.#end(session, "new-epoch", why);
+    this.#unfinished.clear();
   }
 
   // ---- small sends ---------------------------------------------------------------------------
@@ -506,12 +616,16 @@ export class Replicator {
   #ack(session: Session): void {
     const vector = this.#untold.get(session.id);
     this.#untold.delete(session.id);
-    if (this.#isSettled) session.framesDone = session.framesReceived;
+    if (this.#isSettled) {
+      session.framesDone = session.framesReceived;
+      session.framesKept = session.framesApplied;
+    }
     session.owesAck = !this.#isSettled;
     this.#send(session, {
       type: "ack",
       frames: session.framesDone,
       vector: vector === undefined ? [] : [...vector],
+      kept: session.peer?.inbound.isRefusing === true ? 0 : session.framesKept,
     });
   }
 
@@ -522,6 +636,13 @@ export class Replicator {
       this.#untold.set(session.id, vector);
     }
     return vector;
+  }
+
+  #tellFrontier(): void {
+    if (this.#frontierTold === this.#writer.frontierVersion) return;
+    this.#frontierTold = this.#writer.frontierVersion;
+    const vector = [...this.#state.frontier];
+    for (const session of this.#sessionByPeer.values()) this.#send(session, { type: "frontier", vector });
   }
 
   #tellLinks(): void {
@@ -555,9 +676,13 @@ export class Replicator {
       this.#rejectsBefore.set(reason, (this.#rejectsBefore.get(reason) ?? 0) + count);
     }
     this.#untold.delete(session.id);
+    this.#settler.forget(session.id);
+    this.#collector.forget(session.id);
     const { peer } = session;
     if (peer === undefined || this.#sessionByPeer.get(peer.nodeId) !== session) return;
     this.#sessionByPeer.delete(peer.nodeId);
+    const { resumableCursor: cursor } = peer.outbound;
+    if (cursor > 0) this.#unfinished.set(peer.nodeId, { incarnation: peer.incarnation, cursor });
     this.#writer.recordAcks(peer.nodeId, peer.outbound.acked);
     this.#tellLinks();
   }

@@ -3,7 +3,9 @@ import type { VersionVector } from "../core/version-vector.ts";
 import type { Epoch, Millis, NodeId, Origin } from "../types.ts";
 import type { SessionId } from "./committed.ts";
 import type { Inbound } from "./inbound.ts";
+import type { Digests } from "./messages.ts";
 import type { Outbound } from "./outbound.ts";
+import type { Settling } from "./settling.ts";
 
 /** What a session knows once both sides have said hello. */
 export interface Peer {
@@ -16,6 +18,17 @@ export interface Peer {
   readonly inbound: Inbound;
   /** The peer's wall clock minus ours when it last told us. Includes the one-way delay. */
   clockOffsetMs: Millis;
+  /** The peer's, as it told us: see Hello. */
+  readonly frontier: VersionVector;
+  /** Our questions to the peer, while there are any. */
+  settling: Settling | undefined;
+  /** A question of the peer that has to wait for its turn, and since when. */
+  waiting: { readonly question: Digests; readonly sinceTick: number } | undefined;
+  /** Probes in a row, of a quiet session, whose digest differed from ours. */
+  mismatches: number;
+  /** Repairs in a row that found nothing, and when the next may begin. */
+  fruitless: number;
+  repairTick: number;
 }
 
 export class Session {
@@ -39,11 +52,16 @@ export class Session {
   framesReceived = 0;
   /** Received when the record that is on its way to the disk was taken. */
   framesInRecord = 0;
-  /** Dealt with: what they brought is durable. */
+  /** Dealt with: what they brought is durable, or staged. */
   framesDone = 0;
+  /** As the three above, of frames whose entries were applied: nothing of them is staged. Hello is the first. */
+  framesApplied = 1;
+  framesAppliedInRecord = 1;
+  framesKept = 1;
   /** Whether the peer waits for an ack: it has sent pages. */
   owesAck = false;
   lastSentTick: number;
+  lastProbeTick: number;
   lastReceivedTick: number;
   lastReceivedAt: Millis;
   /** When the peer last covered all that we have, ours. */
@@ -56,6 +74,7 @@ export class Session {
     this.dialed = dialed;
     this.openedTick = tick;
     this.lastSentTick = tick;
+    this.lastProbeTick = tick;
     this.lastReceivedTick = tick;
     this.lastReceivedAt = now;
     this.caughtUpAt = now;

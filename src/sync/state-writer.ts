@@ -10,7 +10,7 @@ import { type VectorPairs, VersionVector } from "../core/version-vector.ts";
 import { HybridLogicalClock, stampAt } from "../hybrid-logical-clock.ts";
 import { assert } from "../invariant.ts";
 import { EXPIRE_ENTRIES_MAX, isReserved, LEASE_MS, ORIGINS_MAX } from "../limits.ts";
-import type { Entry, Epoch, Lsn, Millis, NodeId, Stamp } from "../types.ts";
+import type { Entry, Epoch, Lsn, Millis, NodeId, Origin, Seq, Stamp } from "../types.ts";
 import type { Change, Ready, SessionId } from "./committed.ts";
 import { Pending } from "./pending.ts";
 
@@ -47,6 +47,7 @@ export class StateWriter {
   readonly #clock: HybridLogicalClock;
   readonly #pending: Pending;
   readonly #openedLsn: Lsn;
+  #frontierVersion = 0;
 
   constructor({ state, limits, isReadable, isWatched = () => true }: StateWriterOptions) {
     this.#state = state;
@@ -65,6 +66,11 @@ export class StateWriter {
   /** The highest stamp seen or issued. */
   get lastStamp(): Stamp {
     return this.#clock.last;
+  }
+
+  /** Counts how often the frontier has grown. */
+  get frontierVersion(): number {
+    return this.#frontierVersion;
   }
 
   /** The time by which entries expire. Never goes back. */
@@ -166,6 +172,46 @@ export class StateWriter {
     this.#finish(unit, undefined);
   }
 
+  /** Forgets tombstones that every member covers. */
+  collect(slots: readonly Slot[]): void {
+    const { table } = this.#state;
+    const unit = new UnitBuilder();
+    const frontier = new VersionVector();
+    for (const slot of slots) frontier.raise(table.originAt(slot), table.seqAt(slot));
+    this.#raiseFrontier(frontier, unit);
+    for (const slot of slots) {
+      const { key, origin, seq } = this.#state.entryAt(slot);
+      this.#execute({ type: "collect", key, origin, seq }, unit);
+    }
+    this.#finish(unit, undefined);
+  }
+
+  /** Drops values that are dead elsewhere, unless they have been replaced meanwhile. */
+  drop(dead: readonly Entry[], now: Millis): void {
+    const { table } = this.#state;
+    const unit = new UnitBuilder();
+    const expiryNow = this.#clock.now(now);
+    for (const { key, origin, seq } of dead) {
+      const slot = table.find(key);
+      if (slot === NO_SLOT || table.originAt(slot) !== origin || table.seqAt(slot) !== seq) continue;
+      const entry = this.#state.entryAt(slot);
+      const existed = entry.value !== null && (entry.expiresAt === 0 || entry.expiresAt > expiryNow);
+      this.#execute({ type: "collect", key, origin, seq }, unit);
+      if (!existed) continue;
+      const { lsn } = this.#state;
+      const gone = { ...entry, value: null };
+      unit.changes.push({ kind: "delete", entry: gone, existed, previous: entry.value, local: false, lsn });
+    }
+    this.#finish(unit, undefined);
+  }
+
+  /** Demands from now on that who syncs with us covers `pairs`, or settles. */
+  raiseFrontier(pairs: VectorPairs): void {
+    const unit = new UnitBuilder();
+    this.#raiseFrontier(pairs, unit);
+    this.#finish(unit, undefined);
+  }
+
   /** Turns what has expired into tombstones, a bounded number at a time. */
   expire(now: Millis): void {
     const { table } = this.#state;
@@ -198,6 +244,14 @@ export class StateWriter {
     let seq = this.#state.nextSeq;
     const entries = again.map((entry) => ({ ...entry, origin, seq: seq++ }));
     if (entries.length > 0) this.#author(entries, now);
+  }
+
+  #raiseFrontier(pairs: Iterable<readonly [Origin, Seq]>, unit: UnitBuilder): void {
+    for (const [origin, seq] of pairs) {
+      if (this.#state.frontier.covers(origin, seq)) continue;
+      this.#execute({ type: "frontier", origin, seq }, unit);
+      this.#frontierVersion += 1;
+    }
   }
 
   #author(entries: readonly Entry[], now: Millis): void {

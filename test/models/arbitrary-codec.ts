@@ -1,5 +1,6 @@
 /** What the property tests of the codec draw from. */
 import fc from "fast-check";
+import { DIGEST_BUCKETS } from "../../src/limits.ts";
 import type { StateOp } from "../../src/core/ops.ts";
 import { STAMP_MAX } from "../../src/hybrid-logical-clock.ts";
 import type { ByeCode, Message } from "../../src/sync/messages.ts";
@@ -47,11 +48,14 @@ export const op: fc.Arbitrary<StateOp> = fc.oneof(
   fc.record({ type: fc.constant("ack" as const), peer: nodeId, origin, seq: safe }),
   fc.record({ type: fc.constant("lease" as const), stamp: safe }),
   fc.record({ type: fc.constant("expire" as const), key, origin, seq: safe }),
+  fc.record({ type: fc.constant("collect" as const), key, origin, seq: safe }),
+  fc.record({ type: fc.constant("frontier" as const), origin, seq: safe }),
   fc.record({ type: fc.constant("rotate" as const), epoch }),
 );
 export const ops = list(op, 20);
 
 const vector = list(fc.tuple(origin, safe), 12);
+const bucket = fc.nat({ max: DIGEST_BUCKETS - 1 });
 const text = fc.string({ unit: "grapheme", maxLength: 30 });
 const millis = fc.oneof(safe, fc.double({ noNaN: true, noDefaultInfinity: true }));
 const byeCodes: ByeCode[] = ["closing", "protocol-version", "cluster-mismatch", "identity-clash", "duplicate"];
@@ -70,6 +74,7 @@ export const message: fc.Arbitrary<Message> = fc.oneof(
     addresses: list(text, 5),
     links: list(nodeId, 5),
     wallClock: millis,
+    frontier: vector,
   }),
   fc.record({
     type: fc.constant("page" as const),
@@ -79,9 +84,25 @@ export const message: fc.Arbitrary<Message> = fc.oneof(
     runTo: safe,
     mark: fc.option(vector),
   }),
-  fc.record({ type: fc.constant("ack" as const), frames: safe, vector }),
+  fc.record({ type: fc.constant("ack" as const), frames: safe, vector, kept: safe }),
   fc.record({ type: fc.constant("links" as const), links: list(nodeId, 5) }),
   fc.record({ type: fc.constant("probe" as const), digest: hex64, wallClock: millis }),
+  fc.record({
+    type: fc.constant("digests" as const),
+    list: fc.boolean(),
+    bulk: fc.boolean(),
+    buckets: list(fc.record({ index: bucket, sum: hex64 }), 10),
+  }),
+  fc.record({
+    type: fc.constant("listing" as const),
+    differing: list(bucket, 10),
+    listed: list(bucket, 10),
+    entries: list(entry, 10),
+    busy: list(key, 5),
+    size: safe,
+  }),
+  fc.record({ type: fc.constant("round" as const), number: safe, members: list(nodeId, 5), low: vector, high: vector }),
+  fc.record({ type: fc.constant("frontier" as const), vector }),
   fc.record({
     type: fc.constant("bye" as const),
     code: fc.constantFrom(...byeCodes, ...moreByeCodes),

@@ -110,6 +110,7 @@ class Stage {
       addresses: [],
       links: [],
       wallClock: this.time.now(),
+      frontier: [],
     });
   }
 

@@ -17,6 +17,7 @@ const hello: Hello = {
   addresses: [],
   links: [],
   wallClock: 0,
+  frontier: [],
 };
 const page: Page = { type: "page", entries: [], last: false, runFrom: 0, runTo: 0, mark: null };
 
@@ -51,7 +52,7 @@ describe("frames", () => {
   });
 
   test("of a kind that is not known", () => {
-    expect(decodeMessage(frame("07", "05"))).toEqual({ type: "unknown", number: 5, kind: 7 });
+    expect(decodeMessage(frame("0b", "05"))).toEqual({ type: "unknown", number: 5, kind: 11 });
     expect(decodeMessage(frame("ff01 c0ffee", "05"))).toEqual({ type: "unknown", number: 5, kind: 255 });
     expect(decodeMessage(frame("00"))).toEqual({ type: "unknown", number: 0, kind: 0 });
   });
@@ -100,13 +101,13 @@ describe("messages", () => {
   ]);
 
   test("carry the largest vector", () => {
-    const ack = { type: "ack", frames: 1, vector } as const;
+    const ack = { type: "ack", frames: 1, vector, kept: 0 } as const;
     expect(JSON.stringify(back(ack))).toBe(JSON.stringify(ack));
   });
 
   test("with a larger vector are our own bug", () => {
     const larger = [...vector, vector[0]!];
-    expect(() => encodeMessage({ type: "ack", frames: 1, vector: larger }, 0)).toThrow("wavekv bug");
+    expect(() => encodeMessage({ type: "ack", frames: 1, vector: larger, kept: 0 }, 0)).toThrow("wavekv bug");
   });
 
   test("share the origins of entries with the mark", () => {

@@ -30,6 +30,7 @@ export function hello(more: Partial<Hello> = {}): Hello {
     addresses: [],
     links: [],
     wallClock: NOW,
+    frontier: [],
     ...more,
   };
 }

@@ -90,7 +90,7 @@ test("what was accepted is acknowledged once it is durable, not before", () => {
   one.tick(3);
   expect(one.take(1, "ack")).toEqual([]);
   one.commit();
-  expect(one.take(1, "ack")).toEqual([{ type: "ack", frames: 2, vector: [[PEER, 1]] }]);
+  expect(one.take(1, "ack")).toEqual([{ type: "ack", frames: 2, vector: [[PEER, 1]], kept: 2 }]);
 });
 
 test("our own write leaves once it is durable, not before, and is claimed with it", () => {
@@ -161,7 +161,7 @@ test.each([
   ["our own future", [[OWN, 1]]],
   ["a number that nobody reaches", [[THIRD, 2 ** 50]]],
 ] as const)("coverage of %s ends the session and is not adopted", (_, mark) => {
-  for (const message of [page([], { mark }), { type: "ack", frames: 0, vector: mark } as const]) {
+  for (const message of [page([], { mark }), { type: "ack", frames: 0, vector: mark, kept: 0 } as const]) {
     const one = new OneReplicator();
     one.meet(1);
     one.receive(1, message);
@@ -247,7 +247,7 @@ test("a relayed write is not sent to a peer that has it by then, and never to it
   );
   one.receive(2, page([entry("x", 1, { origin: THIRD })], { mark: [[THIRD, 1]] }));
   one.commit();
-  one.receive(1, { type: "ack", frames: 1, vector: [[THIRD, 1]] });
+  one.receive(1, { type: "ack", frames: 1, vector: [[THIRD, 1]], kept: 1 });
   one.tick(20);
   const sent = [1, 2].flatMap((id) => one.take(id, "page").flatMap(({ entries }) => [...entries]));
   expect(sent).toEqual([]);
@@ -284,7 +284,7 @@ test("a peer that never acknowledges gets a window full and no more; then it cat
     for (const { entries } of one.take(1, "page")) {
       for (const { key, value } of entries) keys.set(Buffer.from(key).toString(), value?.[0] ?? -1);
     }
-    one.receive(1, { type: "ack", frames: session?.framesSent ?? 0, vector: [] });
+    one.receive(1, { type: "ack", frames: session?.framesSent ?? 0, vector: [], kept: 1 });
   }
   expect(session?.peer?.outbound.phase).toBe("live");
   expect(keys.size).toBe(50);

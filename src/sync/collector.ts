@@ -1,0 +1,128 @@
+/**
+ * Collects tombstones: begins rounds, passes them on, and sweeps the change log for what they have released.
+ * Says who keeps tombstones from being collected, and who has been silent for too long.
+ */
+import type { CoreState } from "../core/core-state.ts";
+import { NO_SLOT, type Slot } from "../core/table.ts";
+import type { VersionVector } from "../core/version-vector.ts";
+import { ROUND_MS, SWEEP_POSITIONS } from "../limits.ts";
+import { type Lsn, type Millis, type NodeId, nodeIdOf } from "../types.ts";
+import { Collection } from "./collection.ts";
+import type { SessionId } from "./committed.ts";
+import type { Message, Round } from "./messages.ts";
+import type { Durable } from "./outbound.ts";
+import type { Peer, Session } from "./session.ts";
+
+export interface CollectorOptions {
+  readonly state: CoreState;
+  readonly durable: Durable;
+  /** All that have announced themselves and were not evicted; absent: nothing is ever collected. */
+  readonly members: (() => readonly NodeId[]) | undefined;
+  readonly maxDriftMs: Millis;
+  readonly tickMs: Millis;
+  /** For tests. Default: ROUND_MS. */
+  readonly roundMs?: Millis | undefined;
+  /** A member that does not join a round for so long is overdue. Default: never. */
+  readonly memberLeaseMs?: Millis | undefined;
+}
+
+/** What the replicator does for us. */
+export interface CollectorHost {
+  sessions(): Iterable<Session>;
+  send(session: Session, message: Message): void;
+  collect(tombstones: readonly Slot[]): void;
+  overdue(nodeId: NodeId): void;
+}
+
+/** How often members are looked at while a round gathers. */
+const LOOK_TICKS = 20;
+/** A round that has not ended by then is held up by somebody: 5 s. */
+const HELD_UP_TICKS = 100;
+
+export class Collector {
+  readonly #options: CollectorOptions;
+  readonly #host: CollectorHost;
+  readonly #rounds: Collection;
+  readonly #roundTicks: number;
+  readonly #leaseTicks: number;
+  #tick = 0;
+  /** What may go, and how far the sweep for it has come. */
+  #sweep: { readonly released: VersionVector; cursor: Lsn } | undefined;
+
+  constructor(options: CollectorOptions, host: CollectorHost) {
+    const { state, durable, tickMs, roundMs = ROUND_MS, memberLeaseMs = Number.POSITIVE_INFINITY } = options;
+    this.#options = options;
+    this.#host = host;
+    this.#rounds = new Collection(nodeIdOf(state.origin), durable.coverage);
+    this.#roundTicks = Math.ceil(roundMs / tickMs);
+    this.#leaseTicks = Math.ceil(memberLeaseMs / tickMs);
+  }
+
+  /** Members that tombstones wait for. */
+  get pinnedBy(): NodeId[] {
+    const isHeldUp = this.#rounds.isGathering && this.#tick - this.#rounds.beganTick >= HELD_UP_TICKS;
+    return isHeldUp && this.#hasTombstones ? this.#rounds.missing(this.#options.members?.() ?? []) : [];
+  }
+
+  /** Returns whether the round can be true. */
+  receive(session: SessionId, round: Round): boolean {
+    return this.#rounds.receive(session, round, this.#tick);
+  }
+
+  forget(session: SessionId): void {
+    this.#rounds.forget(session);
+  }
+
+  tick(tick: number, now: Millis): void {
+    const { members } = this.#options;
+    if (members === undefined) return;
+    this.#tick = tick;
+    const isDue = tick - this.#rounds.beganTick >= this.#roundTicks;
+    if (!this.#rounds.isGathering && isDue && this.#hasTombstones) this.#rounds.begin(tick);
+    for (const session of this.#host.sessions()) {
+      const round = session.peer === undefined ? undefined : this.#rounds.tell(session.id);
+      if (round !== undefined) this.#host.send(session, round);
+    }
+    if (this.#rounds.isGathering && tick % LOOK_TICKS === 0) this.#look(members());
+    if (this.#sweep !== undefined) this.#sweepOn(this.#sweep, now);
+  }
+
+  get #hasTombstones(): boolean {
+    return this.#options.state.table.tombstones > 0;
+  }
+
+  #look(members: readonly NodeId[]): void {
+    const released = this.#rounds.finish(members);
+    if (released !== undefined) this.#sweep = { released, cursor: 0 };
+    if (this.#tick - this.#rounds.beganTick < this.#leaseTicks) return;
+    for (const nodeId of this.#rounds.missing(members)) this.#host.overdue(nodeId);
+  }
+
+  #sweepOn(sweep: { readonly released: VersionVector; cursor: Lsn }, now: Millis): void {
+    const { table } = this.#options.state;
+    const tombstones: Slot[] = [];
+    for (let n = 0; n < SWEEP_POSITIONS; n += 1) {
+      const slot = table.nextChange(sweep.cursor);
+      if (slot === NO_SLOT) {
+        this.#sweep = undefined;
+        break;
+      }
+      sweep.cursor = table.lsnAt(slot);
+      if (table.isTombstone(slot) && this.#mayGo(slot, sweep.released, now)) tombstones.push(slot);
+    }
+    if (tombstones.length > 0) this.#host.collect(tombstones);
+  }
+
+  /** Every member covers it, so does everybody whom we are connected to, and no clock can show it alive. */
+  #mayGo(slot: Slot, released: VersionVector, now: Millis): boolean {
+    const { state, maxDriftMs } = this.#options;
+    const origin = state.table.originAt(slot);
+    const seq = state.table.seqAt(slot);
+    const expiresAt = state.table.expiresAt(slot);
+    if (!released.covers(origin, seq)) return false;
+    if (expiresAt > 0 && expiresAt + maxDriftMs > now) return false;
+    const hasSeen = ({ peer }: { peer: Peer | undefined }): boolean =>
+      peer === undefined || peer.outbound.acked.covers(origin, seq);
+    return [...this.#host.sessions()].every(hasSeen);
+  }
+}
