@@ -34,7 +34,7 @@ export interface CollectorHost {
   overdue(nodeId: NodeId): void;
 }
 
-/** How often members are looked at while a round gathers. */
+/** How often, news aside, members are looked at while a round gathers. */
 const LOOK_TICKS = 20;
 /** A round that has not ended by then is held up by somebody: 5 s. */
 const HELD_UP_TICKS = 100;
@@ -46,6 +46,8 @@ export class Collector {
   readonly #roundTicks: number;
   readonly #leaseTicks: number;
   #tick = 0;
+  /** A round has come since the last tick. */
+  #hasNews = false;
   /** What may go, and how far the sweep for it has come. */
   #sweep: { readonly released: VersionVector; cursor: Lsn } | undefined;
 
@@ -66,6 +68,7 @@ export class Collector {
 
   /** Returns whether the round can be true. */
   receive(session: SessionId, round: Round): boolean {
+    this.#hasNews = true;
     return this.#rounds.receive(session, round, this.#tick);
   }
 
@@ -78,12 +81,16 @@ export class Collector {
     if (members === undefined) return;
     this.#tick = tick;
     const isDue = tick - this.#rounds.beganTick >= this.#roundTicks;
-    if (!this.#rounds.isGathering && isDue && this.#hasTombstones) this.#rounds.begin(tick);
+    if (!this.#rounds.isGathering && isDue && this.#hasTombstones) {
+      this.#rounds.begin(tick);
+      this.#hasNews = true;
+    }
     for (const session of this.#host.sessions()) {
       const round = session.peer === undefined ? undefined : this.#rounds.tell(session.id);
       if (round !== undefined) this.#host.send(session, round);
     }
-    if (this.#rounds.isGathering && tick % LOOK_TICKS === 0) this.#look(members());
+    if (this.#rounds.isGathering && (this.#hasNews || tick % LOOK_TICKS === 0)) this.#look(members());
+    this.#hasNews = false;
     if (this.#sweep !== undefined) this.#sweepOn(this.#sweep, now);
   }
 

@@ -247,6 +247,8 @@ export class Replicator {
       // Of our own origin, marks and runs tell.
       for (const [origin, seq] of ready.coverage) {
         if (origin !== this.#state.origin) this.#untoldTo(session).raise(origin, seq);
+        // Nothing of its own has left the peer before it was durable there.
+        if (origin === session.peer?.origin) session.peer.outbound.acked.raise(origin, seq);
       }
       session.peer?.outbound.forward(ready, this.#durable, this.#tick);
       session.framesDone = Math.max(session.framesDone, session.framesInRecord);
@@ -391,6 +393,7 @@ export class Replicator {
       return this.#send(session, page);
     };
     const outbound = new Outbound(this.#state, session.id, origin, hello.vector, flow, send);
+    outbound.acked.raise(origin, this.#durable.coverage.get(origin));
     session.peer = {
       nodeId: hello.nodeId,
       epoch: hello.epoch,

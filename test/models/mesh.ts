@@ -5,6 +5,7 @@
  */
 import { CoreState } from "../../src/core/core-state.ts";
 import { beats } from "../../src/core/lww.ts";
+import type { StateOp } from "../../src/core/ops.ts";
 import { NO_SLOT } from "../../src/core/table.ts";
 import { type VectorPairs, VersionVector } from "../../src/core/version-vector.ts";
 import type { Outgoing, Ready, SessionId } from "../../src/sync/committed.ts";
@@ -12,7 +13,7 @@ import type { FlowLimits } from "../../src/sync/flow.ts";
 import type { Message } from "../../src/sync/messages.ts";
 import { Replicator } from "../../src/sync/replicator.ts";
 import type { LocalWrite } from "../../src/sync/state-writer.ts";
-import { type Entry, type Epoch, makeOrigin, type NodeId } from "../../src/types.ts";
+import { type Entry, type Epoch, type Lsn, makeOrigin, type NodeId, nodeIdOf } from "../../src/types.ts";
 
 interface Link {
   readonly from: Node;
@@ -23,10 +24,27 @@ interface Link {
   open: boolean;
 }
 
+/** What a node has on its disk. */
+interface DurableRecord {
+  readonly ops: readonly StateOp[];
+  readonly lsn: Lsn;
+}
+
+/** What a node is opened with. */
+interface Opening {
+  readonly index: number;
+  /** Counts the openings of all nodes: makes epochs and incarnations that are new, and ascend. */
+  readonly count: number;
+  readonly flow: FlowLimits | undefined;
+  readonly members: (() => readonly NodeId[]) | undefined;
+  readonly records: readonly DurableRecord[];
+}
+
 export class Node {
   readonly name: NodeId;
   readonly state: CoreState;
   readonly replicator: Replicator;
+  readonly records: DurableRecord[] = [];
   /** Taken, on its way to the disk. */
   writing: Ready | undefined;
   /** Entries in the order in which they were published, with their batch. */
@@ -36,13 +54,20 @@ export class Node {
   readonly durable = new VersionVector();
   readonly durableWrites = new Set<string>();
 
-  constructor(index: number, flow: FlowLimits | undefined) {
+  constructor({ index, count, flow, members, records }: Opening) {
     this.name = `n${index}` as NodeId;
-    this.state = new CoreState(makeOrigin(this.name, index.toString(16).padStart(16, "0") as Epoch));
+    const epoch = count.toString(16).padStart(16, "0") as Epoch;
+    this.state = new CoreState(makeOrigin(this.name, (records.length > 0 ? "0".repeat(16) : epoch) as Epoch));
+    for (const { ops, lsn } of records) {
+      this.state.replay(ops, lsn);
+      this.#persist({ ops, lsn });
+    }
+    if (records.length > 0) this.#rotate(epoch);
     this.replicator = new Replicator({
       state: this.state,
       clusterId: "test",
-      incarnation: index.toString(16).padStart(16, "f"),
+      incarnation: count.toString(16).padStart(16, "f"),
+      ...(members === undefined ? {} : { members, roundMs: 100 }),
       limits: { maxKeyBytes: 100, maxValueBytes: 100, maxKeys: 1e6, maxBytes: 1e9, maxDriftMs: 60_000 },
       isReadable: () => true,
       ...(flow === undefined ? {} : { flow }),
@@ -51,19 +76,76 @@ export class Node {
       },
     });
   }
+
+  /** The record is on the disk. */
+  persisted(ready: Ready): void {
+    this.#persist(ready);
+    this.replicator.persisted(ready);
+    for (const { entry } of ready.changes) this.published.push({ batch: `${entry.stamp} ${entry.origin}`, entry });
+  }
+
+  #persist({ ops, lsn }: DurableRecord): void {
+    this.records.push({ ops, lsn });
+    for (const op of ops) {
+      if (op.type === "cover") this.durable.raise(op.origin, op.seq);
+      if (op.type !== "set") continue;
+      this.durableWrites.add(`${op.entry.origin} ${op.entry.seq}`);
+      if (nodeIdOf(op.entry.origin) === this.name) this.durable.raise(op.entry.origin, op.entry.seq);
+    }
+  }
+
+  /** Every stop of this test is an unclean one: see PROTOCOL.md, "Identity". */
+  #rotate(epoch: Epoch): void {
+    const record = { ops: [{ type: "rotate", epoch } as const], lsn: this.state.lsn };
+    this.state.replay(record.ops, record.lsn);
+    this.records.push(record);
+  }
+}
+
+export interface MeshOptions {
+  readonly flow?: FlowLimits | undefined;
+  /** Whether tombstones are collected. Default: no. */
+  readonly collects?: boolean;
 }
 
 export class Mesh {
   readonly nodes: Node[];
   readonly history: Entry[] = [];
+  /** Those whom tombstones wait for. */
+  readonly members = new Set<NodeId>();
+  /** By write: those of its key that its author had seen, all of them. */
+  readonly #seen = new Map<string, Set<string>>();
+  readonly #options: MeshOptions;
+  #openings = 0;
   now = 1_700_000_000_000;
   delivered = 0;
   entriesDelivered = 0;
   #links: Link[] = [];
   #sessions = 0;
 
-  constructor(count: number, flow?: FlowLimits) {
-    this.nodes = Array.from({ length: count }, (_, index) => new Node(index, flow));
+  constructor(count: number, options: MeshOptions = {}) {
+    this.#options = options;
+    this.nodes = Array.from({ length: count }, (_, index) => this.#open(index, []));
+    for (const { name } of this.nodes) this.members.add(name);
+  }
+
+  #open(index: number, records: readonly DurableRecord[]): Node {
+    const { flow, collects = false } = this.#options;
+    const members = collects ? (): NodeId[] => [...this.members] : undefined;
+    const count = this.#openings++;
+    return new Node({ index, count, flow, members, records });
+  }
+
+  /** Stops a node, and opens it again with what its disk holds, or with other records. What was not durable is lost. */
+  restart(index: number, records: readonly DurableRecord[] = this.node(index).records): void {
+    const at = index % this.nodes.length;
+    for (let other = 0; other < this.nodes.length; other += 1) this.disconnect(at, other);
+    const before = this.node(at);
+    const lost = this.history.filter(
+      ({ origin, seq }) => nodeIdOf(origin) === before.name && !before.durableWrites.has(`${origin} ${seq}`),
+    );
+    for (const write of lost) this.history.splice(this.history.indexOf(write), 1);
+    this.nodes[at] = this.#open(at, [...records]);
   }
 
   node(index: number): Node {
@@ -79,7 +161,17 @@ export class Mesh {
       value: value < 0 ? null : Uint8Array.of(value),
       expiresAt: 0,
     }));
-    this.history.push(...node.replicator.write(local, this.now + node.skewMs));
+    const before = local.map(({ key }) => {
+      const slot = node.state.table.find(key);
+      return slot === NO_SLOT ? undefined : nameOf(node.state.table.entryAt(slot));
+    });
+    const entries = node.replicator.write(local, this.now + node.skewMs);
+    entries.forEach((entry, at) => {
+      const replaced = before[at];
+      const seen = replaced === undefined ? [] : [replaced, ...(this.#seen.get(replaced) ?? [])];
+      this.#seen.set(nameOf(entry), new Set(seen));
+    });
+    this.history.push(...entries);
     this.#collect(node);
   }
 
@@ -134,14 +226,7 @@ export class Mesh {
     }
     const ready = node.writing;
     node.writing = undefined;
-    for (const op of ready.ops) {
-      if (op.type === "cover") node.durable.raise(op.origin, op.seq);
-      if (op.type !== "set") continue;
-      node.durableWrites.add(`${op.entry.origin} ${op.entry.seq}`);
-      if (op.entry.origin === node.state.origin) node.durable.raise(op.entry.origin, op.entry.seq);
-    }
-    node.replicator.persisted(ready);
-    for (const { entry } of ready.changes) node.published.push({ batch: `${entry.stamp} ${entry.origin}`, entry });
+    node.persisted(ready);
     this.#collect(node);
   }
 
@@ -152,19 +237,36 @@ export class Mesh {
   }
 
   /** Until nothing moves any more: everything becomes durable and is delivered, and time passes. */
-  settle(): void {
-    for (let idle = 0, step = 0; idle < 12; step += 1) {
+  settle(idleTicks = 12): void {
+    for (let idle = 0, ticks = 0; idle < idleTicks; ticks += 1) {
+      if (ticks > 5000) throw new Error("the mesh does not come to rest");
+      const hasMoved = this.#moveAll();
+      for (const index of this.nodes.keys()) this.tick(index);
+      idle = hasMoved ? 0 : idle + 1;
+    }
+  }
+
+  /** Everything becomes durable and is delivered for so many ticks. */
+  run(ticks: number): void {
+    for (let n = 0; n < ticks; n += 1) {
+      this.#moveAll();
+      for (const index of this.nodes.keys()) this.tick(index);
+    }
+    this.#moveAll();
+  }
+
+  #moveAll(): boolean {
+    for (let moved = false, step = 0; ; moved = true, step += 1) {
       if (step > 20_000) throw new Error("the mesh does not come to rest");
-      let moved = false;
+      let isMoving = false;
       for (const [index, node] of this.nodes.entries()) {
         while (node.replicator.hasReady || node.writing !== undefined) {
           this.commit(index);
-          moved = true;
+          isMoving = true;
         }
       }
-      while (this.deliver(0)) moved = true;
-      for (const index of this.nodes.keys()) this.tick(index);
-      idle = moved ? 0 : idle + 1;
+      while (this.deliver(0)) isMoving = true;
+      if (!isMoving) return moved;
     }
   }
 
@@ -174,6 +276,7 @@ export class Mesh {
       for (const write of this.history) {
         if (!state.covered.covers(write.origin, write.seq)) continue;
         const slot = state.table.find(write.key);
+        if (slot === NO_SLOT && this.#wasDeleted(write)) continue;
         if (slot === NO_SLOT || beats(write, state.table.entryAt(slot))) {
           throw new Error(`${name} covers ${write.origin} ${write.seq} but holds nothing that dominates it`);
         }
@@ -181,7 +284,37 @@ export class Mesh {
     }
   }
 
-  /** All replicas hold what the history says, to the byte. */
+  /** Whether a tombstone that dominates `write` may have been collected. */
+  #wasDeleted(write: Entry): boolean {
+    const isTombstone = (other: Entry): boolean =>
+      other.value === null && Buffer.compare(other.key, write.key) === 0 && !beats(write, other);
+    return this.#options.collects === true && this.history.some(isTombstone);
+  }
+
+  /** Invariant I5: who covers a delete shows nothing that its author had seen. */
+  checkNoResurrection(): void {
+    for (const { name, state } of this.nodes) {
+      for (const { origin, seq, key, value } of this.history) {
+        if (value !== null || !state.covered.covers(origin, seq)) continue;
+        const slot = state.table.find(key);
+        if (slot === NO_SLOT || state.table.isTombstone(slot)) continue;
+        const shown = nameOf(state.table.entryAt(slot));
+        if (this.#seen.get(`${origin} ${seq}`)?.has(shown) === true) {
+          throw new Error(`${name} shows ${shown}, which ${origin} ${seq} had deleted`);
+        }
+      }
+    }
+  }
+
+  /** All replicas show the same; nothing that was not written. */
+  checkAlike(): void {
+    const views = this.nodes.map(({ state }) =>
+      [...state.table.range()].map((entry) => `${String(entry.key[0])} ${nameOf(entry)}`).join(", "),
+    );
+    if (new Set(views).size !== 1) throw new Error(`the replicas differ: ${views.join(" | ")}`);
+  }
+
+  /** All replicas show what the history says; without collection, they hold it to the byte. */
   checkConverged(): void {
     const winners = new Map<number, Entry>();
     for (const write of this.history) {
@@ -189,10 +322,9 @@ export class Mesh {
       if (best === undefined || beats(write, best)) winners.set(write.key[0]!, write);
     }
     for (const { name, state } of this.nodes) {
-      if (state.table.size !== winners.size)
-        throw new Error(`${name} holds ${state.table.size} keys of ${winners.size}`);
       for (const winner of winners.values()) {
         const slot = state.table.find(winner.key);
+        if (this.#options.collects === true && winner.value === null && slot === NO_SLOT) continue;
         const held = slot === NO_SLOT ? undefined : state.table.entryAt(slot);
         if (held?.origin !== winner.origin || held.seq !== winner.seq) {
           throw new Error(`${name} holds ${held?.origin} ${held?.seq}, not ${winner.origin} ${winner.seq}`);
@@ -224,6 +356,10 @@ export class Mesh {
       throw new Error(`${node.name} ended a session: ${event.code} ${event.detail}`);
     }
   }
+}
+
+function nameOf({ origin, seq }: { origin: string; seq: number }): string {
+  return `${origin} ${seq}`;
 }
 
 /** Invariant I4: what leaves a replica, or is claimed by it, is durable there. */

@@ -47,6 +47,18 @@ function run(mesh: Mesh, one: Step): void {
   }
 }
 
+function connectAll(mesh: Mesh, line: boolean): void {
+  const count = mesh.nodes.length;
+  for (let a = 0; a < count; a += 1) {
+    for (let b = a + 1; b < count; b += 1) {
+      if (b === a + 1 || !line) mesh.connect(a, b);
+    }
+  }
+}
+
+/** Between two probes of an idle connection. */
+const PROBE_TICKS = 100;
+
 /** So small that pages, fall-backs to catch-up and partial transfers happen all the time. */
 const TINY: FlowLimits = {
   pageBytes: 60,
@@ -67,22 +79,86 @@ test.each([
 ])("%i replicas, %s pages: coverage is true at every step, and all converge when faults stop", (count, flow) => {
   fc.assert(
     fc.property(fc.array(step, { minLength: 10, maxLength: 200, size: "max" }), fc.boolean(), (steps, line) => {
-      const mesh = new Mesh(count, flow === "tiny" ? TINY : undefined);
+      const mesh = new Mesh(count, { flow: flow === "tiny" ? TINY : undefined });
       for (let a = 0; a + 1 < count; a += 1) mesh.connect(a, a + 1);
       for (const one of steps) {
         run(mesh, one);
         mesh.checkCoverage();
       }
-      for (let a = 0; a < count; a += 1) {
-        for (let b = a + 1; b < count; b += 1) {
-          if (b === a + 1 || !line) mesh.connect(a, b);
-        }
-      }
+      connectAll(mesh, line);
       mesh.settle();
       mesh.checkCoverage();
       mesh.checkConverged();
     }),
     { numRuns: Number(process.env.WAVEKV_RUNS ?? 300) },
+  );
+});
+
+test.each([
+  [2, "tiny"],
+  [3, "tiny"],
+  [3, "normal"],
+  [4, "normal"],
+])("%i replicas, %s pages, that collect tombstones: the same, and nothing comes back", (count, flow) => {
+  fc.assert(
+    fc.property(fc.array(step, { minLength: 10, maxLength: 200, size: "max" }), fc.boolean(), (steps, line) => {
+      const mesh = new Mesh(count, { flow: flow === "tiny" ? TINY : undefined, collects: true });
+      for (let a = 0; a + 1 < count; a += 1) mesh.connect(a, a + 1);
+      for (const one of steps) {
+        run(mesh, one);
+        mesh.checkCoverage();
+        mesh.checkNoResurrection();
+      }
+      connectAll(mesh, line);
+      mesh.settle();
+      mesh.checkCoverage();
+      mesh.checkConverged();
+      mesh.settle(60);
+      for (const { state } of mesh.nodes) expect(state.table.tombstones).toBe(0);
+      mesh.checkConverged();
+    }),
+    { numRuns: Number(process.env.WAVEKV_RUNS ?? 200) },
+  );
+});
+
+const fault = fc.oneof(
+  { weight: 30, arbitrary: step },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant("crash" as const), a: index }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant("wipe" as const), a: index }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant("backup" as const), a: index }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant("restore" as const), a: index }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant("evict" as const), a: index }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant("return" as const), a: index }) },
+);
+
+test.each([
+  [3, "tiny"],
+  [3, "normal"],
+  [4, "normal"],
+])("%i replicas, %s pages: crashed, wiped, restored, evicted, returned, they end alike and nothing comes back", (count, flow) => {
+  fc.assert(
+    fc.property(fc.array(fault, { minLength: 10, maxLength: 200, size: "max" }), fc.boolean(), (faults, line) => {
+      const mesh = new Mesh(count, { flow: flow === "tiny" ? TINY : undefined, collects: true });
+      const backups = mesh.nodes.map(({ records }) => [...records]);
+      for (let a = 0; a + 1 < count; a += 1) mesh.connect(a, a + 1);
+      for (const one of faults) {
+        const at = "a" in one ? one.a % count : 0;
+        const node = mesh.node(at);
+        if (one.type === "crash") mesh.restart(at);
+        else if (one.type === "wipe") mesh.restart(at, []);
+        else if (one.type === "backup") backups[at] = [...node.records];
+        else if (one.type === "restore") mesh.restart(at, backups[at]);
+        else if (one.type === "evict") mesh.members.delete(node.name);
+        else if (one.type === "return") mesh.members.add(node.name);
+        else run(mesh, one);
+      }
+      for (const { name } of mesh.nodes) mesh.members.add(name);
+      connectAll(mesh, line);
+      mesh.run(10 * PROBE_TICKS);
+      mesh.checkAlike();
+      mesh.checkNoResurrection();
+    }),
+    { numRuns: Number(process.env.WAVEKV_RUNS ?? 200) },
   );
 });
 
