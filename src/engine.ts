@@ -23,7 +23,7 @@ import type { Change, SessionEvent } from "./sync/committed.ts";
 import { Replicator } from "./sync/replicator.ts";
 import { type Metrics, metricsOf } from "./telemetry/metrics.ts";
 import type { Telemetry } from "./telemetry/telemetry.ts";
-import { type Epoch, nodeIdOf } from "./types.ts";
+import { type Epoch, type NodeId, nodeIdOf } from "./types.ts";
 import { Upkeep } from "./upkeep.ts";
 import { eventOf, Watchers } from "./watchers.ts";
 import { Writer } from "./writer.ts";
@@ -99,6 +99,7 @@ export class Engine {
       isReadable,
       isWatched,
       nextEpoch: (epoch) => epochAbove(epoch, random.hex64()),
+      members: () => this.neighbours.members().map(({ nodeId }) => nodeId as NodeId),
     });
     const now = (): number => this.#replicator.now(clock.now());
     this.hooks = new Hooks((name, error) => {

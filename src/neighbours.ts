@@ -7,9 +7,8 @@ import { decodeMember, encodeMember, MEMBER_RANGE, memberKey } from "./codec/mem
 import { Connections } from "./connections.ts";
 import type { CoreState } from "./core/core-state.ts";
 import type { Driver } from "./driver.ts";
-import { isReplicaError, type ReplicaError } from "./errors.ts";
+import { isReplicaError, ReplicaError } from "./errors.ts";
 import type { Hooks } from "./hooks.ts";
-import { ReplicaError } from "./errors.ts";
 import type { Logger } from "./options.ts";
 import type { Random } from "./random.ts";
 import { Refusals } from "./refusals.ts";

@@ -241,6 +241,19 @@ export class Replica {
     return Object.entries(this.status().peers).map(([nodeId, peer]) => ({ nodeId, ...peer }));
   }
 
+  /**
+   * Forgets a member that will not come back: tombstones are no longer kept for it. Spreads like any write; resolves
+   * when it is durable here. Should it come back all the same, it is told what was deleted meanwhile, what only it
+   * has is kept, and it is a member again.
+   *
+   * @throws ReplicaError ERR_OPTION if there is no such member, if it is this replica, or connected: then it would
+   *   announce itself again at once; and what `put` throws
+   */
+  async evict(nodeId: string): Promise<void> {
+    this.#engine.assertWritable();
+    await this.#engine.neighbours.evict(nodeId);
+  }
+
   // ---- waiting for others ---------------------------------------------------------------------
 
   /**

@@ -59,6 +59,10 @@ export interface Status {
   };
   /** Connections that we have refused, or that were refused to us, since the replica was opened, by reason. */
   readonly refused: Readonly<Record<string, number>>;
+  readonly collection: {
+    /** Members that have not yet seen deletes which the others wait to forget. Evict those that will not come back. */
+    readonly pinnedBy: readonly string[];
+  };
   readonly members: readonly string[];
   readonly peers: Readonly<Record<string, PeerStatus>>;
 }
@@ -115,6 +119,7 @@ export function statusOf(source: StatusSource): Status {
     },
     clock: { driftMs, rejected },
     refused: source.refused,
+    collection: { pinnedBy: replicator.pinnedBy },
     members: source.members.map(({ nodeId }) => nodeId),
     peers,
   };
@@ -150,6 +155,7 @@ function peersOf(source: StatusSource): Record<string, PeerStatus> {
 
 function stateOf({ peer }: Session): PeerState {
   if (peer === undefined) return "connecting";
+  if (peer.inbound.isStale) return "settling";
   return peer.inbound.live && peer.outbound.phase === "live" ? "live" : "catching-up";
 }
 

@@ -1,8 +1,8 @@
 /** What the property tests of the codec draw from. */
 import fc from "fast-check";
-import { DIGEST_BUCKETS } from "../../src/limits.ts";
 import type { StateOp } from "../../src/core/ops.ts";
 import { STAMP_MAX } from "../../src/hybrid-logical-clock.ts";
+import { DIGEST_BUCKETS } from "../../src/limits.ts";
 import type { ByeCode, Message } from "../../src/sync/messages.ts";
 import { type Entry, type Epoch, isNodeId, makeOrigin, type NodeId } from "../../src/types.ts";
 

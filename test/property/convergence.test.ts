@@ -135,32 +135,35 @@ test.each([
   [3, "tiny"],
   [3, "normal"],
   [4, "normal"],
-])("%i replicas, %s pages: crashed, wiped, restored, evicted, returned, they end alike and nothing comes back", (count, flow) => {
-  fc.assert(
-    fc.property(fc.array(fault, { minLength: 10, maxLength: 200, size: "max" }), fc.boolean(), (faults, line) => {
-      const mesh = new Mesh(count, { flow: flow === "tiny" ? TINY : undefined, collects: true });
-      const backups = mesh.nodes.map(({ records }) => [...records]);
-      for (let a = 0; a + 1 < count; a += 1) mesh.connect(a, a + 1);
-      for (const one of faults) {
-        const at = "a" in one ? one.a % count : 0;
-        const node = mesh.node(at);
-        if (one.type === "crash") mesh.restart(at);
-        else if (one.type === "wipe") mesh.restart(at, []);
-        else if (one.type === "backup") backups[at] = [...node.records];
-        else if (one.type === "restore") mesh.restart(at, backups[at]);
-        else if (one.type === "evict") mesh.members.delete(node.name);
-        else if (one.type === "return") mesh.members.add(node.name);
-        else run(mesh, one);
-      }
-      for (const { name } of mesh.nodes) mesh.members.add(name);
-      connectAll(mesh, line);
-      mesh.run(10 * PROBE_TICKS);
-      mesh.checkAlike();
-      mesh.checkNoResurrection();
-    }),
-    { numRuns: Number(process.env.WAVEKV_RUNS ?? 200) },
-  );
-});
+])(
+  "%i replicas, %s pages: crashed, wiped, restored, evicted, returned, they end alike and nothing comes back",
+  (count, flow) => {
+    fc.assert(
+      fc.property(fc.array(fault, { minLength: 10, maxLength: 200, size: "max" }), fc.boolean(), (faults, line) => {
+        const mesh = new Mesh(count, { flow: flow === "tiny" ? TINY : undefined, collects: true });
+        const backups = mesh.nodes.map(({ records }) => [...records]);
+        for (let a = 0; a + 1 < count; a += 1) mesh.connect(a, a + 1);
+        for (const one of faults) {
+          const at = "a" in one ? one.a % count : 0;
+          const node = mesh.node(at);
+          if (one.type === "crash") mesh.restart(at);
+          else if (one.type === "wipe") mesh.restart(at, []);
+          else if (one.type === "backup") backups[at] = [...node.records];
+          else if (one.type === "restore") mesh.restart(at, backups[at]);
+          else if (one.type === "evict") mesh.members.delete(node.name);
+          else if (one.type === "return") mesh.members.add(node.name);
+          else run(mesh, one);
+        }
+        for (const { name } of mesh.nodes) mesh.members.add(name);
+        connectAll(mesh, line);
+        mesh.run(10 * PROBE_TICKS);
+        mesh.checkAlike();
+        mesh.checkNoResurrection();
+      }),
+      { numRuns: Number(process.env.WAVEKV_RUNS ?? 200) },
+    );
+  },
+);
 
 test("in a full mesh of 5 a write is delivered at most 1.1 x 4 times", () => {
   const mesh = new Mesh(5);
