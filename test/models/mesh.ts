@@ -25,7 +25,7 @@ interface Link {
 }
 
 /** What a node has on its disk. */
-interface DurableRecord {
+export interface DurableRecord {
   readonly ops: readonly StateOp[];
   readonly lsn: Lsn;
 }
@@ -106,6 +106,8 @@ export interface MeshOptions {
   readonly flow?: FlowLimits | undefined;
   /** Whether tombstones are collected. Default: no. */
   readonly collects?: boolean;
+  /** Called with every message that is delivered. */
+  readonly onDeliver?: (message: Message) => void;
 }
 
 export class Mesh {
@@ -211,6 +213,7 @@ export class Mesh {
     const outgoing = link?.queue.shift();
     if (link === undefined || outgoing === undefined) return false;
     this.delivered += 1;
+    this.#options.onDeliver?.(outgoing.message);
     if (outgoing.message.type === "page") this.entriesDelivered += outgoing.message.entries.length;
     link.to.replicator.receive(link.toSession, outgoing.frame, outgoing.message, this.now + link.to.skewMs);
     this.#collect(link.to);
@@ -228,6 +231,12 @@ export class Mesh {
     node.writing = undefined;
     node.persisted(ready);
     this.#collect(node);
+  }
+
+  /** Writes all that is ready. */
+  commitAll(index: number): void {
+    const node = this.node(index);
+    while (node.replicator.hasReady || node.writing !== undefined) this.commit(index);
   }
 
   tick(index: number): void {
@@ -260,10 +269,8 @@ export class Mesh {
       if (step > 20_000) throw new Error("the mesh does not come to rest");
       let isMoving = false;
       for (const [index, node] of this.nodes.entries()) {
-        while (node.replicator.hasReady || node.writing !== undefined) {
-          this.commit(index);
-          isMoving = true;
-        }
+        if (node.replicator.hasReady || node.writing !== undefined) isMoving = true;
+        this.commitAll(index);
       }
       while (this.deliver(0)) isMoving = true;
       if (!isMoving) return moved;
@@ -336,6 +343,14 @@ export class Mesh {
     }
     const roots = new Set(this.nodes.map(({ state }) => state.table.digestRoot()));
     if (roots.size !== 1) throw new Error(`digests differ: ${[...roots].join(" ")}`);
+  }
+
+  /** Every node compares what it holds with its peers, needed or not. */
+  repair(): void {
+    for (const node of this.nodes) {
+      node.replicator.repair();
+      this.#collect(node);
+    }
   }
 
   /** Time as the wall clocks show it, without ticks. */

@@ -3,7 +3,7 @@ import type { Timers, WallClock } from "../../src/clock.ts";
 import { Heap } from "../../src/core/heap.ts";
 
 interface Timer {
-  readonly dueMs: number;
+  dueMs: number;
   /** Of two that are due at one moment the older goes first. */
   readonly order: number;
   /** Forgotten once it was called or cancelled. */
@@ -51,6 +51,12 @@ export class VirtualTime implements Timers, WallClock {
     do await settle();
     while (this.#callNext(untilMs));
     this.#nowMs = untilMs;
+  }
+
+  /** The clock shows a later time, while nothing falls due any sooner or more often: all were away. */
+  leap(ms: number): void {
+    this.#nowMs += ms;
+    for (const timer of this.#timers) timer.dueMs += ms;
   }
 
   #callNext(untilMs: number): boolean {

@@ -129,6 +129,7 @@ const fault = fc.oneof(
   { weight: 1, arbitrary: fc.record({ type: fc.constant("restore" as const), a: index }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant("evict" as const), a: index }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant("return" as const), a: index }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant("repair" as const) }) },
 );
 
 test.each([
@@ -152,6 +153,7 @@ test.each([
           else if (one.type === "restore") mesh.restart(at, backups[at]);
           else if (one.type === "evict") mesh.members.delete(node.name);
           else if (one.type === "return") mesh.members.add(node.name);
+        else if (one.type === "repair") mesh.repair();
           else run(mesh, one);
         }
         for (const { name } of mesh.nodes) mesh.members.add(name);
