@@ -112,7 +112,8 @@ export class Telemetry {
   }
 
   session(event: SessionEvent): void {
-    if (event.type === "rotated") return;
+    // What else may happen is none of a connection's beginnings and ends.
+    if (event.type === "rotated" || event.type === "overdue" || event.type === "repaired") return;
     const { session, nodeId, type } = event;
     if (type === "up") {
       this.sessionsBegun += 1;
@@ -138,7 +139,19 @@ export class Telemetry {
 }
 
 function noTraffic(): Traffic {
-  return { messages: { hello: 0, page: 0, ack: 0, links: 0, probe: 0, bye: 0, unknown: 0 }, bytes: 0, entries: 0 };
+  const known = {
+    hello: 0,
+    page: 0,
+    ack: 0,
+    links: 0,
+    probe: 0,
+    digests: 0,
+    listing: 0,
+    round: 0,
+    frontier: 0,
+    bye: 0,
+  };
+  return { messages: { ...known, unknown: 0 }, bytes: 0, entries: 0 };
 }
 
 function count(traffic: Traffic, kind: MessageKind, entries: number, bytes: number): void {

@@ -153,7 +153,7 @@ test.each([
           else if (one.type === "restore") mesh.restart(at, backups[at]);
           else if (one.type === "evict") mesh.members.delete(node.name);
           else if (one.type === "return") mesh.members.add(node.name);
-        else if (one.type === "repair") mesh.repair();
+          else if (one.type === "repair") mesh.repair();
           else run(mesh, one);
         }
         for (const { name } of mesh.nodes) mesh.members.add(name);
