@@ -56,7 +56,12 @@ export class VirtualTime implements Timers, WallClock {
   /** The clock shows a later time, while nothing falls due any sooner or more often: all were away. */
   leap(ms: number): void {
     this.#nowMs += ms;
-    for (const timer of this.#timers) timer.dueMs += ms;
+    const timers: Timer[] = [];
+    for (let next = this.#timers.pop(); next !== undefined; next = this.#timers.pop()) timers.push(next);
+    for (const timer of timers) {
+      timer.dueMs += ms;
+      this.#timers.push(timer);
+    }
   }
 
   #callNext(untilMs: number): boolean {
