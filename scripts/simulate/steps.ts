@@ -381,6 +381,7 @@ export class Steps {
       addresses: [],
       links: [],
       wallClock: 0,
+      frontier: [],
     };
     const talk = (channel: Channel): void => {
       channel.start({ frame: () => undefined, closed: () => undefined });
