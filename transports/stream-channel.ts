@@ -2,6 +2,7 @@
  * A channel over any duplex stream of bytes: a socket, a TLS connection, a pipe, what a tunnel or a peer-to-peer
  * library hands out. Frames are as in frame-parser.ts.
  */
+import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Channel, ChannelReceiver } from "../src/transport.ts";
 import { FrameParser, lengthOf } from "./frame-parser.ts";
@@ -147,9 +148,12 @@ export class StreamChannel implements Channel {
     if (this.#corked) return;
     this.#corked = true;
     this.#stream.cork();
-    process.nextTick(() => {
+    const uncork = (): void => {
       this.#corked = false;
       this.#stream.uncork();
-    });
+    };
+    // A stream that is no socket may hand over at once, and two that answer each other would starve the event loop.
+    if (this.#stream instanceof Socket) process.nextTick(uncork);
+    else setImmediate(uncork);
   }
 }

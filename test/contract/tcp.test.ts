@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
 import { TcpTransport } from "wavekv/transports/tcp";
+import { makeAuthority } from "../../demo/examples/certificates.ts";
 import { contractTests } from "./suite.ts";
 
 // The port of the discard protocol: nobody has run it for decades.
@@ -23,4 +24,13 @@ let sockets = 0;
 contractTests("unix sockets", () => ({
   transport: () => new TcpTransport({ listen: { path: join(directory, `${++sockets}.sock`) } }),
   nowhere: `unix://${directory}/nobody.sock`,
+}));
+
+const authority = makeAuthority("test");
+contractTests("TLS, mutual", () => ({
+  transport: () => {
+    const tls = { ca: authority.ca, ...authority.issue(["127.0.0.1"]) };
+    return new TcpTransport({ listen: { port: 0 }, tls });
+  },
+  nowhere: "tls://127.0.0.1:9",
 }));
