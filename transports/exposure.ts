@@ -1,6 +1,7 @@
 /**
  * Who may get near: nothing leaves this machine, and nothing is let in from another one, unless something keeps
- * strangers out. Checked when a transport is made, and again for each address that is dialed.
+ * strangers out. Checked when a transport is made, and again for each address that is dialed. authentication.md has
+ * the reasons.
  */
 import type { AuthenticationOptions } from "./authentication-gate.ts";
 import { isLoopback } from "./options.ts";
@@ -12,8 +13,8 @@ export interface Guard extends AuthenticationOptions {
 }
 
 const REMEDY =
-  "give all replicas the same secret, or tls with ca, cert and key of your own authority (mutual TLS), " +
-  "or stay on 127.0.0.1, with a tunnel between the machines (ssh, WireGuard with a proxy on loopback)";
+  "give all replicas the same `secret`, or `tls` with ca, cert and key of your own authority (mutual TLS), " +
+  "or a check of your own with `authenticate`; or stay on 127.0.0.1, with a tunnel between the machines";
 
 /** Why this replica does not listen on `host`; undefined if it does. */
 export function whyNotListen(host: string, guard: Guard): string | undefined {
@@ -21,7 +22,10 @@ export function whyNotListen(host: string, guard: Guard): string | undefined {
   return `listen.host ${JSON.stringify(host)} would let other machines in, and nothing would keep strangers out: ${REMEDY}`;
 }
 
-/** Why this replica does not dial `address`, which is at `host`; undefined if it does. */
+/**
+ * Why this replica does not dial `address`, which is at `host`; undefined if it does. With TLS the other end shows who
+ * it is, by a certificate.
+ */
 export function whyNotDial(address: string, host: string, isEncrypted: boolean, guard: Guard): string | undefined {
   if (isLoopback(host) || isEncrypted || provesItself(guard)) return undefined;
   return `${address} is on another machine, and in plain text nobody proves who they are: ${REMEDY}`;

@@ -3,6 +3,7 @@ import { isIP, isIPv4 } from "node:net";
 import { ReplicaError } from "../src/errors.ts";
 import type { AuthenticationOptions } from "./authentication-gate.ts";
 import type { Discovery } from "./discovery.ts";
+import type { TlsOptions } from "./tls.ts";
 
 /** Options that mean the same in every transport that reaches other processes. */
 export interface PeerOptions extends AuthenticationOptions {
@@ -16,6 +17,8 @@ export interface PeerOptions extends AuthenticationOptions {
   readonly maxFrameBytes?: number;
   /** What may wait to be sent to one replica; a channel with more is closed, and dialed again. Default 64 MiB. */
   readonly maxQueuedBytes?: number;
+  /** Listens with TLS, and says who we are where we dial with TLS. */
+  readonly tls?: TlsOptions;
 }
 
 export const PEER_OPTIONS = [
@@ -24,6 +27,7 @@ export const PEER_OPTIONS = [
   "advertise",
   "maxFrameBytes",
   "maxQueuedBytes",
+  "tls",
   "secret",
   "authenticate",
 ] as const;
@@ -103,6 +107,6 @@ export function dialableHost(bound: string): string {
   return bound === "::" || bound === "0.0.0.0" ? "127.0.0.1" : bound;
 }
 
-function isStrings(value: unknown): value is readonly string[] {
+export function isStrings(value: unknown): value is readonly string[] {
   return Array.isArray(value) && value.every((item) => typeof item === "string");
 }

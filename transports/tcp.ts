@@ -4,7 +4,7 @@
  * replica, and a TLS server that refuses our certificate from one that has taken it; frames follow.
  */
 import { connect as connectTcp, createServer, type ListenOptions, type Server, type Socket } from "node:net";
-import { connect as connectTls, createServer as createTlsServer, TLSSocket } from "node:tls";
+import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { ReplicaError } from "../src/errors.ts";
 import type { Channel, Transport, TransportHost } from "../src/transport.ts";
 import { type Evidence, Gate, type GuardedHost } from "./authentication-gate.ts";
@@ -26,18 +26,25 @@ import {
 import { Seeds } from "./seeds.ts";
 import { dialError, listenError } from "./socket-errors.ts";
 import { StreamChannel, type StreamChannelOptions } from "./stream-channel.ts";
-import { checkTls, clientTls, explainTls, isMutual, serverTls, type TlsOptions, whyNotAuthorized } from "./tls.ts";
+import {
+  certificateOf,
+  checkTls,
+  clientTls,
+  explainTls,
+  isMutual,
+  serverTls,
+  type TlsOptions,
+  whyNotAuthorized,
+} from "./tls.ts";
 import { decodePath, removeStaleSocket, unixAddress, whyNotSocketPath } from "./unix-sockets.ts";
 
 export type { TlsOptions } from "./tls.ts";
 export { StreamChannel, type StreamChannelOptions };
 
-/** How to be found, and whom to find. */
+/** How to be found, whom to find, and who is let in. */
 export interface TcpTransportOptions extends PeerOptions {
   /** Default: do not listen, only dial. */
   readonly listen?: TcpListen;
-  /** Listens with TLS, and says who we are where we dial `tls://`. */
-  readonly tls?: TlsOptions;
 }
 
 export type TcpListen =
@@ -256,16 +263,15 @@ function keyOf({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress ?? ""} ${remotePort ?? 0}`;
 }
 
-/** What an `authenticate` hook may go by. A certificate only counts if it was found valid. */
+/** What an `authenticate` hook may go by. */
 function evidenceOf(socket: Socket): Evidence {
-  const isValid = socket instanceof TLSSocket && socket.authorized;
-  return { address: socket.remoteAddress, certificate: isValid ? socket.getPeerCertificate() : undefined };
+  return { address: socket.remoteAddress, certificate: certificateOf(socket) };
 }
 
 function checkOptions(options: TcpTransportOptions): void {
-  onlyKeys("TcpTransport", options, ["listen", "tls", ...PEER_OPTIONS]);
+  onlyKeys("TcpTransport", options, ["listen", ...PEER_OPTIONS]);
   const { listen, tls } = options;
-  if (tls !== undefined) checkTls(tls, listen !== undefined && "port" in listen);
+  if (tls !== undefined) checkTls(tls, isObject(listen) && "port" in listen);
   if (listen !== undefined) checkListen(listen, options);
   checkPeerOptions(options, "tcp://127.0.0.1:7001", (address) => {
     const target = targetOf(address, options);

@@ -2,7 +2,8 @@
  * TLS for the transports: one identity per replica, used both to listen and to dial, so that mutual TLS needs three
  * files and no further thought.
  */
-import { createSecureContext, type SecureContextOptions, type TLSSocket } from "node:tls";
+import type { Duplex } from "node:stream";
+import { createSecureContext, type PeerCertificate, type SecureContextOptions, TLSSocket } from "node:tls";
 import { ReplicaError } from "../src/errors.ts";
 import { isObject, onlyKeys, optionError } from "./options.ts";
 
@@ -74,6 +75,11 @@ export function whyNotAuthorized(socket: TLSSocket): string | undefined {
 export function clientTls(tls: TlsOptions) {
   const { servername } = tls;
   return { ...identityOf(tls), ...(servername === undefined ? {} : { servername }), rejectUnauthorized: true };
+}
+
+/** The certificate of the other end, only if TLS has found it valid. */
+export function certificateOf(stream: Duplex | undefined): PeerCertificate | undefined {
+  return stream instanceof TLSSocket && stream.authorized ? stream.getPeerCertificate() : undefined;
 }
 
 /** Why TLS with the other end failed, for people; undefined if it was not TLS that failed. */

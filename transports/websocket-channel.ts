@@ -17,10 +17,22 @@ const HEADER_BYTES_MAX = 64;
 /** A limit above this is none of its own: the WebSocket has one. */
 const LOW_LIMIT_MAX = 64 * 1024;
 
+export interface WebSocketChannelOptions {
+  /** What the WebSocket writes to; without it small frames are written one by one. */
+  readonly stream: Duplex | undefined;
+  /** The other end, for people. */
+  readonly remote: string;
+  /** What may wait to be sent; with more the channel closes. */
+  readonly maxQueuedBytes: number;
+  /** Told why, when what came was no WebSocket traffic of a replica. */
+  readonly onRefused: (reason: string, detail: string) => void;
+}
+
 export class WebSocketChannel implements Channel {
   readonly remote: string;
   readonly #webSocket: WebSocket;
   readonly #stream: Duplex | undefined;
+  readonly #maxQueuedBytes: number;
   readonly #onRefused: (reason: string, detail: string) => void;
   #receiver: ChannelReceiver | undefined;
   #reason: string | undefined;
@@ -31,17 +43,9 @@ export class WebSocketChannel implements Channel {
 
   #stopCounting: () => void = () => undefined;
 
-  /**
-   * @param stream  what the WebSocket writes to; without it small frames are written one by one
-   * @param onRefused  told why, when what came was no WebSocket traffic of a replica
-   */
-  constructor(
-    webSocket: WebSocket,
-    stream: Duplex | undefined,
-    remote: string,
-    onRefused: (reason: string, detail: string) => void = () => undefined,
-  ) {
+  constructor(webSocket: WebSocket, { stream, remote, maxQueuedBytes, onRefused }: WebSocketChannelOptions) {
     this.remote = remote;
+    this.#maxQueuedBytes = maxQueuedBytes;
     this.#onRefused = onRefused;
     this.#webSocket = webSocket;
     this.#stream = stream;
@@ -95,6 +99,13 @@ export class WebSocketChannel implements Channel {
 
   send(frame: Uint8Array): void {
     if (this.#webSocket.readyState !== this.#webSocket.OPEN) return;
+    const queuedBytes = this.#webSocket.bufferedAmount + frame.length;
+    if (queuedBytes > this.#maxQueuedBytes) {
+      this.#reason ??= `the other end does not read: ${queuedBytes} bytes wait, ${this.#maxQueuedBytes} is the limit`;
+      this.#left = true;
+      // A close in good order would wait behind all that.
+      return this.#webSocket.terminate();
+    }
     this.#cork();
     this.#webSocket.send(frame);
   }

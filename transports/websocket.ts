@@ -1,30 +1,49 @@
 /**
- * Replicas over WebSocket. On the loopback interface, unless replicas have to prove who they are: authentication.md says
- * how, and what can then still be read on the way.
+ * Replicas over WebSocket, `ws://` and `wss://`: on a server of their own, or on an HTTP or HTTPS server that is there
+ * already. On the loopback interface, unless replicas have to prove who they are: authentication.md says how, and what
+ * can then still be read on the way.
  */
-import { createServer, type IncomingMessage, type Server } from "node:http";
-import { type AddressInfo, isIPv4 } from "node:net";
+import type { ClientRequest, IncomingMessage, Server } from "node:http";
+import type { Server as SecureServer } from "node:https";
 import type { Duplex } from "node:stream";
+import { TLSSocket, Server as TlsServer } from "node:tls";
 import { WebSocket, WebSocketServer } from "ws";
 import { ReplicaError } from "../src/errors.ts";
 import type { Channel, Transport, TransportHost } from "../src/transport.ts";
-import { type Authenticate, Gate, type GuardedHost, type Secret } from "./authentication-gate.ts";
+import { Gate, type GuardedHost } from "./authentication-gate.ts";
+import { type Guard, whyNotDial, whyNotListen } from "./exposure.ts";
+import {
+  checkPeerOptions,
+  checkPort,
+  dialableHost,
+  hostOf,
+  inAddress,
+  isLoopback,
+  isObject,
+  isStrings,
+  onlyKeys,
+  optionError,
+  PEER_OPTIONS,
+  type PeerOptions,
+  QUEUED_BYTES_MAX,
+} from "./options.ts";
+import { Seeds } from "./seeds.ts";
+import { dialError } from "./socket-errors.ts";
+import { certificateOf, checkTls, clientTls, explainTls, isMutual, whyNotAuthorized } from "./tls.ts";
 import { WebSocketChannel } from "./websocket-channel.ts";
+import { HANDSHAKE_MS_MAX, openServer, REFUSAL_HEADER, refuseUpgrade } from "./websocket-server.ts";
 
-/** How to be found, and whom to find. */
-export interface WebSocketTransportOptions {
+export type { TlsOptions } from "./tls.ts";
+
+/** How to be found, whom to find, and who is let in. */
+export interface WebSocketTransportOptions extends PeerOptions {
   /** Default: do not listen, only dial. */
   readonly listen?: WebSocketListen;
-  /** Addresses to dial before any replica is known: `ws://127.0.0.1:7002`. One is enough to find everybody. */
-  readonly seeds?: readonly string[];
-  /** The addresses under which others dial this replica. Default: where it listens. */
-  readonly advertise?: readonly string[];
-  /** Frames above this close the channel. Default: what the library sends at most, 16 MiB. */
-  readonly maxFrameBytes?: number;
-  /** What all replicas of the cluster know. Of several the first is used to prove, and all are accepted. */
-  readonly secret?: Secret;
-  /** A check of your own, on each connection, beside that of the secret. */
-  readonly authenticate?: Authenticate;
+  /**
+   * Pages that may connect, by the `Origin` that their browser sends: `https://admin.example.org`. Default: none. A
+   * page is let in only as far as everybody else: to be of use it has to speak the protocol.
+   */
+  readonly allowOrigins?: readonly string[];
 }
 
 export type WebSocketListen =
@@ -37,14 +56,15 @@ export type WebSocketListen =
       readonly path?: string;
     }
   | {
-      /** A server of yours. We answer its upgrade requests for `path`, nothing else, and never close it. */
-      readonly server: Server;
+      /**
+       * A server of yours, with TLS or without. We answer its upgrade requests for `path`, nothing else, and never
+       * close it.
+       */
+      readonly server: Server | SecureServer;
       /** Default "/wavekv". */
       readonly path?: string;
     };
 
-/** A handshake that takes longer has failed. */
-const HANDSHAKE_MS_MAX = 5000;
 /** A channel whose other end does not answer our close is cut off after this. */
 const CLOSE_MS_MAX = 1000;
 
@@ -53,14 +73,15 @@ export class WebSocketTransport implements Transport {
   readonly #path: string;
   readonly #channels = new Set<WebSocketChannel>();
   readonly #dials = new Set<WebSocket>();
-  #server: Server | undefined;
+  #seeds: Seeds | undefined;
+  #server: Server | SecureServer | undefined;
   #upgrades: WebSocketServer | undefined;
   #stopAccepting: (() => void) | undefined;
   #host: GuardedHost | undefined;
   readonly #gate: Gate;
   #closing: Promise<void> | undefined;
 
-  /** @throws ReplicaError ERR_OPTION for an unknown option, and for a host, seed or address beyond loopback */
+  /** @throws ReplicaError ERR_OPTION for an unknown option, an address that is none, and what strangers could reach */
   constructor(options: WebSocketTransportOptions = {}) {
     checkOptions(options);
     this.#options = options;
@@ -73,18 +94,20 @@ export class WebSocketTransport implements Transport {
     // A pipe has a name, not an address that others could dial.
     const bound = this.#server?.address();
     if (bound === null || bound === undefined || typeof bound === "string") return undefined;
-    return `ws://${dialableHost(bound)}:${bound.port}${this.#path === "/" ? "" : this.#path}`;
+    const scheme = this.#server instanceof TlsServer ? "wss" : "ws";
+    return `${scheme}://${inAddress(dialableHost(bound.address))}:${bound.port}${this.#path === "/" ? "" : this.#path}`;
   }
 
   async listen(host: TransportHost): Promise<readonly string[]> {
-    const { listen, advertise } = this.#options;
+    const { listen, advertise, seeds, discovery, tls } = this.#options;
     if (this.#host !== undefined || this.#closing !== undefined) {
       throw new ReplicaError("ERR_LISTEN", "this transport has served its replica; make a new one");
     }
     this.#host = this.#gate.open(host);
     if (listen !== undefined) {
       this.#upgrades = new WebSocketServer({ noServer: true, clientTracking: false, ...this.#limits(this.#host) });
-      const server = "server" in listen ? listen.server : await openServer(listen.host ?? "127.0.0.1", listen.port);
+      const isOwn = !("server" in listen);
+      const server = isOwn ? await openServer(listen.host ?? "127.0.0.1", listen.port, tls) : listen.server;
       this.#server = server;
       if (this.#closing !== undefined) {
         await this.#closeServer();
@@ -94,40 +117,50 @@ export class WebSocketTransport implements Transport {
         this.#upgrade(server, request, socket, head);
       server.on("upgrade", onUpgrade);
       this.#stopAccepting = () => void server.off("upgrade", onUpgrade);
+      if (isOwn)
+        server.on("tlsClientError", (error: Error, { remoteAddress }: TLSSocket) =>
+          this.#refused("tls", remoteAddress, explainTls(error) ?? error.message),
+        );
     }
+    this.#seeds = new Seeds({ fixed: seeds, discovery, warn: (message) => host.warn?.(message) });
+    this.#seeds.open();
     return advertise ?? (this.address === undefined ? [] : [this.address]);
   }
 
   seeds(): Iterable<string> {
-    return this.#options.seeds ?? [];
+    return this.#seeds?.current() ?? this.#options.seeds ?? [];
   }
 
   async dial(address: string, signal: AbortSignal): Promise<Channel> {
-    const refusal = whyNotDialable(address, this.#gate.isGuarded);
-    if (refusal !== undefined) throw new ReplicaError("ERR_OPTION", refusal);
+    const refusal = whyNotDialable(address, this.#options);
+    if (refusal !== undefined) throw optionError(refusal);
     if (this.#host === undefined) throw new ReplicaError("ERR_CLOSED", "the transport is not open");
     if (this.#closing !== undefined) throw new ReplicaError("ERR_CLOSED", "the transport is closed");
     signal.throwIfAborted();
     try {
-      return await this.#gate.dial(await this.#connect(address, this.#host, signal), {}, signal);
+      const { channel, stream } = await this.#connect(address, this.#host, signal);
+      return await this.#gate.dial(channel, { certificate: certificateOf(stream) }, signal);
     } catch (error) {
       signal.throwIfAborted();
       throw error;
     }
   }
 
-  #connect(address: string, host: TransportHost, signal: AbortSignal): Promise<Channel> {
+  #connect(address: string, host: TransportHost, signal: AbortSignal): Promise<Opened> {
     return new Promise((resolve, reject) => {
+      const url = new URL(address);
+      const isPrivate = isLoopback(hostOf(url)) || url.protocol === "wss:";
       const socket = new WebSocket(address, {
         ...this.#limits(host),
+        ...clientTls(this.#options.tls ?? {}),
         handshakeTimeout: HANDSHAKE_MS_MAX,
-        // Masking keeps a script in a browser from forging requests that a proxy would understand. On loopback nothing
-        // is between the ends, and a key of zeros saves a pass over every byte, in JavaScript.
-        ...(isLoopback(hostOf(address)) ? { generateMask: (mask: Buffer) => void mask.fill(0) } : {}),
+        // Masking keeps a script in a browser from forging requests that a proxy would understand. On loopback and
+        // within TLS nothing is between the ends, and a key of zeros saves a pass over every byte, in JavaScript.
+        ...(isPrivate ? { generateMask: (mask: Buffer) => void mask.fill(0) } : {}),
       });
       this.#dials.add(socket);
       let stream: Duplex | undefined;
-      let failure = new Error(`cannot reach ${address}: the connection was closed`);
+      let failure: Error | undefined;
       const onAbort = (): void => socket.terminate();
       signal.addEventListener("abort", onAbort);
       const settle = (): void => {
@@ -137,17 +170,21 @@ export class WebSocketTransport implements Transport {
       socket.on("upgrade", (response) => {
         stream = response.socket;
       });
+      socket.on("unexpected-response", (_request: ClientRequest, response: IncomingMessage) => {
+        failure ??= refusalOf(address, response);
+        socket.terminate();
+      });
       socket.on("error", (cause) => {
-        failure = new Error(`cannot reach ${address}: ${cause.message}`, { cause });
+        failure ??= dialError(address, cause);
       });
       socket.once("open", () => {
         settle();
         // The channel has its own listeners; `close` below finds the promise settled.
-        resolve(this.#adopt(socket, stream, address));
+        resolve({ channel: this.#adopt(socket, stream, address), stream });
       });
       socket.once("close", () => {
         settle();
-        reject(failure);
+        reject(failure ?? new Error(`cannot reach ${address}: the connection was closed`));
       });
     });
   }
@@ -158,6 +195,7 @@ export class WebSocketTransport implements Transport {
   }
 
   async #close(): Promise<void> {
+    this.#seeds?.close();
     this.#stopAccepting?.();
     for (const socket of this.#dials) socket.terminate();
     await Promise.all([this.#closeServer(), ...[...this.#channels].map((channel) => channel.finish())]);
@@ -174,34 +212,60 @@ export class WebSocketTransport implements Transport {
     await closed;
   }
 
-  #upgrade(server: Server, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  #upgrade(server: Server | SecureServer, request: IncomingMessage, socket: Duplex, head: Buffer): void {
     if (request.url?.split("?", 1)[0] !== this.#path) {
       // Another listener's business, if there is one; else nobody would ever answer.
-      if (server.listenerCount("upgrade") === 1) refuseUpgrade(socket, "404 Not Found");
+      if (server.listenerCount("upgrade") === 1)
+        refuseUpgrade(socket, "404 Not Found", "there is no replica at this path");
       return;
     }
     const { remoteAddress: address, remotePort } = request.socket;
-    const remote = `${address ?? "?"}:${remotePort ?? "?"}`;
-    const refuse = (status: string, reason: string, detail: string): void => {
-      refuseUpgrade(socket, status);
-      this.#host?.refused?.(reason, `${remote}: ${detail}`);
-    };
-    if (!this.#gate.lobby.admits(address)) {
-      return refuse("429 Too Many Requests", "too-fast", "this address connects too often");
+    const refusal = this.#whyNot(request);
+    if (refusal !== undefined) {
+      const [status, reason, text] = refusal;
+      refuseUpgrade(socket, status, text);
+      return this.#refused(reason, address, text);
     }
-    if (!isLoopback(address ?? "") && !this.#gate.isGuarded) {
-      return refuse("403 Forbidden", "no-secret", "it is on another machine, and this transport has no secret");
-    }
-    // Only browsers send it: a page of any site may open a WebSocket to this machine, and must get nothing.
-    if (request.headers.origin !== undefined) return refuse("403 Forbidden", "browser", "it is a page in a browser");
     this.#upgrades?.handleUpgrade(request, socket, head, (webSocket) => {
-      this.#host?.accept(this.#adopt(webSocket, socket, remote), { address, headers: request.headers });
+      const evidence = { address, headers: request.headers, certificate: certificateOf(request.socket) };
+      this.#host?.accept(this.#adopt(webSocket, socket, `${address ?? "?"}:${remotePort ?? "?"}`), evidence);
     });
   }
 
+  /** Why an upgrade request is turned away: the status, a word to count it by, and a text for both sides. */
+  #whyNot({ socket, headers: { origin } }: IncomingMessage): readonly [string, string, string] | undefined {
+    const { listen, tls, allowOrigins = [] } = this.#options;
+    const { remoteAddress: address = "" } = socket;
+    if (!this.#gate.lobby.admits(address)) {
+      return ["429 Too Many Requests", "too-fast", "this address connects too often"];
+    }
+    const isAuthorized = socket instanceof TLSSocket && socket.authorized;
+    // A server of yours asks for certificates, or does not, as you have told it.
+    if (socket instanceof TLSSocket && isMutual(tls) && !(listen !== undefined && "server" in listen)) {
+      const refusal = whyNotAuthorized(socket);
+      if (refusal !== undefined) return ["403 Forbidden", "certificate", refusal];
+    }
+    if (!isLoopback(address) && !this.#gate.isGuarded && !isAuthorized) {
+      const text = "the dialer is on another machine, and this transport has no secret and has seen no certificate";
+      return ["403 Forbidden", "no-secret", text];
+    }
+    // Only browsers send it: a page of any site may open a WebSocket to this machine, and must get nothing.
+    if (origin !== undefined && !allowOrigins.includes(origin)) {
+      return ["403 Forbidden", "browser", "a page in a browser, and not one of allowOrigins"];
+    }
+    return undefined;
+  }
+
+  #refused(reason: string, address: string | undefined, text: string): void {
+    this.#host?.refused?.(reason, `${address ?? "?"}: ${text}`);
+  }
+
   #adopt(webSocket: WebSocket, stream: Duplex | undefined, remote: string): WebSocketChannel {
-    const channel = new WebSocketChannel(webSocket, stream, remote, (reason, text) => {
-      this.#host?.refused?.(reason, `${remote}: ${text}`);
+    const channel = new WebSocketChannel(webSocket, {
+      stream,
+      remote,
+      maxQueuedBytes: this.#options.maxQueuedBytes ?? QUEUED_BYTES_MAX,
+      onRefused: (reason, text) => this.#refused(reason, remote, text),
     });
     this.#channels.add(channel);
     webSocket.once("close", () => this.#channels.delete(channel));
@@ -224,116 +288,49 @@ export class WebSocketTransport implements Transport {
   }
 }
 
-/** Opens a server for us alone. */
-function openServer(host: string, port: number): Promise<Server> {
-  const server = createServer(
-    {
-      headersTimeout: HANDSHAKE_MS_MAX,
-      requestTimeout: HANDSHAKE_MS_MAX,
-      connectionsCheckingInterval: 1000,
-    },
-    (_request, response) => {
-      response.writeHead(426, { connection: "close", "content-type": "text/plain" });
-      response.end("This is a wavekv replica. It speaks WebSocket.\n");
-    },
-  );
-  return new Promise((resolve, reject) => {
-    server.once("error", (cause) => reject(listenError(host, port, cause)));
-    server.listen({ host, port }, () => {
-      server.removeAllListeners("error");
-      // A connection that could not be accepted (out of file descriptors) is the dialer's to try again.
-      server.on("error", () => undefined);
-      resolve(server);
-    });
-  });
+interface Opened {
+  readonly channel: WebSocketChannel;
+  /** What the WebSocket runs on. */
+  readonly stream: Duplex | undefined;
 }
 
-function listenError(host: string, port: number, cause: NodeJS.ErrnoException): ReplicaError {
-  const remedies: Record<string, string> = {
-    EADDRINUSE: "the port is in use: stop the process that has it, or choose another (0 picks a free one)",
-    EACCES: "the port is reserved: choose one above 1023",
-    EADDRNOTAVAIL: "this machine does not have that address: use 127.0.0.1",
-  };
-  const why = remedies[cause.code ?? ""] ?? cause.message;
-  return new ReplicaError("ERR_LISTEN", `cannot listen on ws://${host}:${port}: ${why}`, { cause });
-}
-
-function refuseUpgrade(socket: Duplex, status: string): void {
-  // Whoever is refused may be gone already.
-  socket.on("error", () => socket.destroy());
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+/** A dial that was answered, and not with a WebSocket. What the other end says is bounded, and cannot hold controls. */
+function refusalOf(address: string, { statusCode = 0, headers }: IncomingMessage): Error {
+  const reason = headers[REFUSAL_HEADER];
+  if (typeof reason === "string" && (statusCode === 401 || statusCode === 403)) {
+    return new ReplicaError("ERR_AUTH", `cannot reach ${address}: refused by the other end: ${reason.slice(0, 256)}`);
+  }
+  const why = typeof reason === "string" ? reason.slice(0, 256) : "no wavekv replica answers there";
+  return new Error(`cannot reach ${address}: HTTP status ${statusCode}: ${why}`);
 }
 
 function checkOptions(options: WebSocketTransportOptions): void {
-  if (!Array.isArray(options?.seeds ?? []) || !Array.isArray(options?.advertise ?? [])) {
-    throw new ReplicaError("ERR_OPTION", 'seeds and advertise are arrays of addresses: ["ws://127.0.0.1:7001"]');
-  }
-  onlyKeys("WebSocketTransport", options, ["listen", "seeds", "advertise", "maxFrameBytes", "secret", "authenticate"]);
-  const { listen, seeds = [], advertise = [], maxFrameBytes, secret, authenticate } = options;
-  const isGuarded = secret !== undefined || authenticate !== undefined;
-  if (listen !== undefined) checkListen(listen, isGuarded);
-  for (const address of [...seeds, ...advertise]) {
-    const refusal = whyNotDialable(address, isGuarded);
-    if (refusal !== undefined) throw new ReplicaError("ERR_OPTION", refusal);
-  }
-  if (maxFrameBytes !== undefined && !(Number.isSafeInteger(maxFrameBytes) && maxFrameBytes > 0)) {
-    throw new ReplicaError("ERR_OPTION", `maxFrameBytes must be a positive integer: got ${maxFrameBytes}`);
-  }
+  onlyKeys("WebSocketTransport", options, ["listen", "allowOrigins", ...PEER_OPTIONS]);
+  const { listen, tls, allowOrigins = [] } = options;
+  if (tls !== undefined) checkTls(tls, isObject(listen) && "port" in listen);
+  if (listen !== undefined) checkListen(listen, options);
+  if (!isStrings(allowOrigins)) throw optionError('allowOrigins is an array: ["https://admin.example.org"]');
+  checkPeerOptions(options, "ws://127.0.0.1:7001", (address) => whyNotDialable(address, options));
 }
 
-function checkListen(listen: WebSocketListen, isGuarded: boolean): void {
-  if (!isObject(listen)) throw new ReplicaError("ERR_OPTION", "listen takes an object with host, port, path");
+function checkListen(listen: WebSocketListen, guard: Guard): void {
+  if (!isObject(listen)) throw optionError("listen takes an object with host, port, path");
   if (listen.path !== undefined && !listen.path.startsWith("/")) {
-    throw new ReplicaError("ERR_OPTION", `listen.path must begin with "/": got ${JSON.stringify(listen.path)}`);
+    throw optionError(`listen.path must begin with "/": got ${JSON.stringify(listen.path)}`);
   }
   if ("server" in listen) return onlyKeys("listen", listen, ["server", "path"]);
   onlyKeys("listen", listen, ["host", "port", "path"]);
-  const { host = "127.0.0.1", port } = listen;
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) {
-    throw new ReplicaError("ERR_OPTION", `listen.port must be an integer from 0 to 65535: got ${String(port)}`);
-  }
-  if (!isLoopback(host) && !isGuarded) {
-    throw new ReplicaError(
-      "ERR_OPTION",
-      `listen.host ${JSON.stringify(host)} would let other machines in: give all replicas the same \`secret\`, ` +
-        `or a check of your own with \`authenticate\`; or listen on "127.0.0.1"`,
-    );
-  }
-}
-
-function onlyKeys(what: string, value: object, known: readonly string[]): void {
-  if (!isObject(value)) throw new ReplicaError("ERR_OPTION", `${what} takes an object with ${known.join(", ")}`);
-  const unknown = Object.keys(value).find((key) => !known.includes(key));
-  if (unknown !== undefined) {
-    throw new ReplicaError("ERR_OPTION", `${what} has no option "${unknown}": it takes ${known.join(", ")}`);
-  }
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === "object" && value !== null;
+  checkPort(listen.port);
+  const refusal = whyNotListen(listen.host ?? "127.0.0.1", guard);
+  if (refusal !== undefined) throw optionError(refusal);
 }
 
 /** Why this transport does not dial `address`; undefined if it does. */
-function whyNotDialable(address: string, isGuarded: boolean): string | undefined {
+function whyNotDialable(address: string, guard: Guard): string | undefined {
   const url = URL.canParse(address) ? new URL(address) : undefined;
-  if (url === undefined || url.protocol !== "ws:" || url.hash !== "" || url.username !== "" || url.password !== "") {
-    return `${JSON.stringify(address)} is not an address of this transport: it dials ws://HOST:PORT`;
+  const isEncrypted = url?.protocol === "wss:";
+  if (url === undefined || !(isEncrypted || url.protocol === "ws:") || url.username + url.password + url.hash !== "") {
+    return `${JSON.stringify(address)} is not an address of this transport: it dials ws://host:port and wss://host:port`;
   }
-  if (isGuarded || isLoopback(hostOf(address))) return undefined;
-  return `${address} is on another machine: give all replicas the same \`secret\`, or dial 127.0.0.1`;
-}
-
-function hostOf(address: string): string {
-  return new URL(address).hostname.replace(/^\[|\]$/g, "");
-}
-
-function isLoopback(host: string): boolean {
-  const v4 = host.replace(/^::ffff:/i, "");
-  return host === "localhost" || host === "::1" || (isIPv4(v4) && v4.startsWith("127."));
-}
-
-/** The host to dial for a bound address. A server on every interface is reached on the loopback one. */
-function dialableHost({ address, family }: AddressInfo): string {
-  if (address === "::" || address === "0.0.0.0") return "127.0.0.1";
-  return family === "IPv6" ? `[${address}]` : address;
+  return whyNotDial(address, hostOf(url), isEncrypted, guard);
 }

@@ -1,8 +1,10 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type RequestListener, request, type Server } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
+import { makeAuthority } from "../../demo/examples/certificates.ts";
 import type { Channel } from "../../src/transport.ts";
 import type { NodeId } from "../../src/types.ts";
 import { WebSocketTransport, type WebSocketTransportOptions } from "../../transports/websocket.ts";
@@ -38,6 +40,27 @@ contractTests("WebSocket, attached to servers that exist", async () => {
   };
 });
 
+const authority = makeAuthority("test");
+const identity = () => ({ ca: authority.ca, ...authority.issue(["127.0.0.1"]) });
+
+contractTests("WebSocket with mutual TLS", () => ({
+  transport: () => new WebSocketTransport({ listen: { port: 0 }, tls: identity() }),
+  nowhere: "wss://127.0.0.1:9",
+}));
+
+contractTests("WebSocket, attached to HTTPS servers that exist", async () => {
+  const servers = [1, 2, 3].map(() => createSecureServer(identity(), (_, response) => response.writeHead(404).end()));
+  for (const server of servers) await once(server.listen(0, "127.0.0.1"), "listening");
+  let taken = 0;
+  return {
+    transport: () => new WebSocketTransport({ listen: { server: servers[taken++]! }, tls: { ca: authority.ca } }),
+    nowhere: "wss://127.0.0.1:9",
+    dispose: async () => {
+      for (const server of servers) await once(server.close(), "close");
+    },
+  };
+});
+
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
@@ -56,7 +79,10 @@ describe("options", () => {
     ["no port", { listen: {} }, /0 to 65535/],
     ["a path without a slash", { listen: { port: 1, path: "x" } }, /must begin with "\/"/],
     ["a seed on another machine", { seeds: ["ws://10.0.0.1:1"] }, /`secret`/],
-    ["an encrypted seed", { seeds: ["wss://127.0.0.1:1"] }, /not an address/],
+    ["a seed of another transport", { seeds: ["tcp://127.0.0.1:1"] }, /not an address.*wss:/],
+    ["a seed with a password", { seeds: ["wss://a:b@127.0.0.1:1"] }, /not an address/],
+    ["a page that is no list", { allowOrigins: "https://a.example" }, /allowOrigins is an array/],
+    ["a discovery that cannot be asked", { discovery: () => [] }, /method addresses/],
     ["a seed that is no address", { seeds: ["127.0.0.1:1"] }, /not an address/],
     ["an advertised address on another machine", { advertise: ["ws://example.org:1"] }, /`secret`/],
     ["a secret of 15 bytes", { secret: "x".repeat(15) }, /16 bytes at least/],
