@@ -131,7 +131,7 @@ const PUBLIC_EXPORTS: Record<string, readonly string[]> = {
     "TransportContractOptions",
     "transportContract",
   ],
-  "./transports/websocket": ["WebSocketListen", "WebSocketTransport", "WebSocketTransportOptions"],
+  "./transports/websocket": ["TlsOptions", "WebSocketListen", "WebSocketTransport", "WebSocketTransportOptions"],
 };
 
 const repository = readRepository();

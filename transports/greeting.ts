@@ -3,6 +3,7 @@
  * its reason. Whoever is no replica, and whoever is none to us, is told apart before there is a channel.
  */
 import type { Duplex } from "node:stream";
+import { ReplicaError } from "../src/errors.ts";
 
 /** A handshake that takes longer has failed. */
 export const HANDSHAKE_MS_MAX = 5000;
@@ -39,7 +40,7 @@ export function greet(stream: Duplex, signal?: AbortSignal): Promise<void> {
         resolve();
       } else if (first.equals(REFUSAL)) {
         stream.off("readable", onReadable);
-        reasonOf(stream).then((reason) => fail(new Error(`refused by the other end: ${reason}`)), fail);
+        reasonOf(stream).then((reason) => fail(refused(reason)), fail);
       } else {
         fail(new Error(first.length < GREETING.length ? CLOSED : STRANGER));
       }
@@ -68,7 +69,12 @@ export function refuse(stream: Duplex, reason: string): void {
   stream.once("close", () => clearTimeout(timer));
 }
 
-const CLOSED = "the other end closed the connection before its greeting";
+function refused(reason: string): ReplicaError {
+  return new ReplicaError("ERR_AUTH", `refused by the other end: ${reason}`);
+}
+
+const CLOSED =
+  "the other end closed the connection before its greeting: it is no replica, or it speaks TLS and is to be dialed so";
 const STRANGER = "no wavekv replica listens there: something else answered";
 
 /** The text up to the end, printable whatever it holds. */

@@ -1,5 +1,5 @@
 /** What the operating system says when sockets fail, as what to do about it. */
-import { ReplicaError } from "../src/errors.ts";
+import { isReplicaError, ReplicaError } from "../src/errors.ts";
 import { explainTls } from "./tls.ts";
 
 /** Of a server that cannot listen at `address`. */
@@ -14,6 +14,8 @@ export function listenError(address: string, cause: unknown): ReplicaError {
  * again may help.
  */
 export function dialError(address: string, cause: Error): Error {
+  if (isReplicaError(cause))
+    return new ReplicaError(cause.code, `cannot reach ${address}: ${cause.message}`, { cause });
   const tls = explainTls(cause);
   if (tls !== undefined) return new ReplicaError("ERR_AUTH", `cannot reach ${address}: ${tls}`, { cause });
   const why = DIAL_REASONS.get((cause as NodeJS.ErrnoException).code ?? "") ?? cause.message;

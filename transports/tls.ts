@@ -86,9 +86,12 @@ export function certificateOf(stream: Duplex | undefined): PeerCertificate | und
 export function explainTls(error: unknown): string | undefined {
   const { code = "", message } = error as NodeJS.ErrnoException;
   for (const [pattern, text] of EXPLANATIONS) if (pattern.test(code)) return text;
+  // OpenSSL's words come without a code of their own where writing fails.
+  if (/wrong version number|packet length too long/.test(message)) return NOT_BOTH;
   return /^ERR_(?:SSL|TLS)_/.test(code) ? `TLS failed: ${message}` : undefined;
 }
 
+const NOT_BOTH = "one end speaks TLS and the other does not";
 const EXPLANATIONS: readonly (readonly [RegExp, string])[] = [
   [
     /SELF_SIGNED_CERT|UNABLE_TO_(?:VERIFY_LEAF|GET_ISSUER)/,
@@ -104,7 +107,7 @@ const EXPLANATIONS: readonly (readonly [RegExp, string])[] = [
     /ALERT_(?:CERTIFICATE|BAD_CERTIFICATE|UNKNOWN_CA|UNSUPPORTED_CERT)|PEER_DID_NOT_RETURN_A_CERTIFICATE/,
     "the certificate of the dialer was refused: tls.cert and tls.key must be signed by an authority that the other end has in tls.ca",
   ],
-  [/WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST/, "one end speaks TLS and the other does not"],
+  [/WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST/, NOT_BOTH],
 ];
 
 function identityOf(tls: TlsOptions): SecureContextOptions {
