@@ -3,6 +3,8 @@
 /** Where text goes. `write` never throws because nobody reads any more. */
 export interface Output {
   write(text: string): void;
+  /** Resolves when it takes more without keeping it in memory. Absent: it always does. */
+  drained?(): Promise<void>;
   readonly isTerminal: boolean;
   readonly hasColours: boolean;
 }
@@ -20,13 +22,16 @@ export function paintFor({ hasColours }: Output): Paint {
   return (colour, text) => (hasColours ? `\u001b[${SGR[colour]}m${text}\u001b[0m` : text);
 }
 
+/** A text, to be shown as `printable` has it; a number; or what can be shown as it is. */
+export type Cell = string | number | { readonly shown: string };
+
 /**
  * Rows as lines, in columns two blanks apart. Cells are shown as `printable` has them; columns in which all cells
  * are numbers stand to the right, also under a heading.
  *
  * @param heading  one cell per column, if there is to be one
  */
-export function table(rows: readonly (readonly (string | number)[])[], heading?: readonly string[]): string[] {
+export function table(rows: readonly (readonly Cell[])[], heading?: readonly string[]): string[] {
   const count = Math.max(heading?.length ?? 0, ...rows.map((row) => row.length));
   const columns = Array.from({ length: count }, (_, index) => {
     const isNumeric = rows.length > 0 && rows.every((row) => typeof row[index] === "number");
@@ -79,7 +84,8 @@ export function escaped(text: string): string {
 
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/u;
 
-function textOf(cell: string | number | undefined): string {
+function textOf(cell: Cell | undefined): string {
+  if (typeof cell === "object") return cell.shown;
   if (typeof cell === "number") return grouped(cell);
   return cell === undefined || cell === "" ? "" : printable(cell);
 }

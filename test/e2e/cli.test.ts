@@ -176,6 +176,7 @@ describe("wavekv", () => {
   test("has the version of the package, and an exit code for wrong use", async () => {
     expect(await run("--version")).toEqual({ code: 0, out: `${packageJson.version}\n`, err: "" });
     expect(await run("put", "a", "b")).toMatchObject({ code: 2, out: "" });
+    expect(await run("get", "a", "--at", root)).toMatchObject({ code: 3, out: "" });
   });
 
   test("can be executed", () => {
