@@ -23,7 +23,7 @@ import type { Change, SessionEvent } from "./sync/committed.ts";
 import { Replicator } from "./sync/replicator.ts";
 import { type Metrics, metricsOf } from "./telemetry/metrics.ts";
 import type { Telemetry } from "./telemetry/telemetry.ts";
-import { type Epoch, type NodeId, nodeIdOf } from "./types.ts";
+import { type Epoch, type Millis, type NodeId, nodeIdOf } from "./types.ts";
 import { Upkeep } from "./upkeep.ts";
 import { eventOf, Watchers } from "./watchers.ts";
 import { Writer } from "./writer.ts";
@@ -51,7 +51,9 @@ export class Engine {
   readonly #readOnly: boolean;
   readonly #checked: CheckedOptions;
   readonly #clock: WallClock;
-  readonly #timers: Timers;
+  readonly timers: Timers;
+  /** The time by which entries expire. Never goes back. */
+  readonly now: () => Millis;
   readonly #logger: Logger;
   readonly #store: Store | undefined;
   readonly #recovery: RecoveryReport | undefined;
@@ -59,6 +61,7 @@ export class Engine {
   readonly #driver: Driver;
   readonly #telemetry: Telemetry;
   #closing: Promise<void> | undefined;
+  #beforeClose: () => void = () => undefined;
 
   /** @throws ReplicaError ERR_LISTEN; nothing of the replica but the store is left open then */
   static async start(options: ReplicaOptions, checked: CheckedOptions, stored: Stored): Promise<Engine> {
@@ -82,7 +85,7 @@ export class Engine {
     this.#readOnly = options.readOnly === true;
     this.#checked = checked;
     this.#clock = clock;
-    this.#timers = timers;
+    this.timers = timers;
     this.#logger = logger;
     this.state = state;
     this.#telemetry = telemetry;
@@ -102,6 +105,7 @@ export class Engine {
       members: () => this.neighbours.members().map(({ nodeId }) => nodeId as NodeId),
     });
     const now = (): number => this.#replicator.now(clock.now());
+    this.now = now;
     this.hooks = new Hooks((name, error) => {
       logger.error(`a listener for "${name}" has thrown: ${String(error)}`);
     });
@@ -195,6 +199,11 @@ export class Engine {
     });
   }
 
+  /** `last` is called when closing begins, while writes are still taken: they become durable before it ends. */
+  beforeClose(last: () => void): void {
+    this.#beforeClose = last;
+  }
+
   /** See `Replica.close`. */
   close(options: CloseOptions): Promise<void> {
     try {
@@ -203,6 +212,7 @@ export class Engine {
     } catch (error) {
       return rejection(error);
     }
+    if (this.#closing === undefined) this.#beforeClose();
     this.#closing ??= this.#close();
     return options.timeoutMs === undefined ? this.#closing : this.#closedWithin(this.#closing, options.timeoutMs);
   }
@@ -268,7 +278,7 @@ export class Engine {
 
   #closedWithin(closing: Promise<void>, timeoutMs: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      const cancel = this.#timers.after(timeoutMs, () => {
+      const cancel = this.timers.after(timeoutMs, () => {
         reject(new ReplicaError("ERR_TIMEOUT", `not closed within ${timeoutMs} ms: the disk has not answered yet`));
         this.#leave().catch(() => undefined);
       });

@@ -37,7 +37,9 @@ export type ErrorCode =
   /** A peer speaks no protocol version that we speak. */
   | "ERR_PROTOCOL_VERSION"
   /** A deadline passed. What was waited for may still happen. */
-  | "ERR_TIMEOUT";
+  | "ERR_TIMEOUT"
+  /** The lease is held no more: it has expired, somebody else has a greater token, or it was released. Get it again. */
+  | "ERR_LEASE_LOST";
 
 /**
  * Every error that this library raises on purpose, save an aborted wait, which rejects with the

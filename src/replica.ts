@@ -17,6 +17,9 @@ import type {
 import type { Engine } from "./engine.ts";
 import type { PeerEvent } from "./hooks.ts";
 import type { KeyRange } from "./key-ranges.ts";
+import type { LeaseHolder } from "./layers/claims.ts";
+import type { Lease } from "./layers/held-lease.ts";
+import { type LeaseOptions, Leases } from "./layers/leases.ts";
 import { type Namespace, type NamespaceOptions, namespaceOf, type SchemaOptions } from "./layers/namespace.ts";
 import type { IndexOptions, SecondaryIndex } from "./layers/secondary-index.ts";
 import type { InputOf, OutputOf, StandardSchema } from "./layers/standard-schema.ts";
@@ -39,12 +42,15 @@ export class Replica {
   readonly #engine: Engine;
   readonly #reader: Reader;
   readonly #writer: Writer;
+  readonly #leases: Leases;
 
   /** @internal Use `openReplica`. */
   constructor(engine: Engine) {
     this.#engine = engine;
     this.#reader = engine.reader;
     this.#writer = engine.writer;
+    this.#leases = new Leases({ store: this, now: engine.now, timers: engine.timers });
+    engine.beforeClose(() => this.#leases.close());
   }
 
   /** The replica's name. Stays readable after `close`. */
@@ -184,6 +190,24 @@ export class Replica {
     return this.#engine.indexes.open(name, options as IndexOptions) as SecondaryIndex<V>;
   }
 
+  /**
+   * For what one replica of all should do: resolves once this one holds the lease `name`. It is renewed until it is
+   * released, or lost: see {@link Lease}. Others take it over when it is released, or `ttlMs` after its holder was last
+   * heard of. Each side of a partition finds a holder of its own, and so does, for a moment, a cluster in
+   * which messages are slow; when they meet again the greater token stays, and the other holder is told. Claims are
+   * ordinary keys below `lease/`.
+   *
+   * @throws ReplicaError ERR_OPTION, also if this replica waits for it or holds it already; the reason of `signal`; as `put`
+   */
+  lease(name: string, options: LeaseOptions): Promise<Lease> {
+    return this.#leases.acquire(name, options);
+  }
+
+  /** Who holds a lease, as far as this replica knows; `undefined` if nobody. @throws ReplicaError ERR_OPTION, ERR_CLOSED */
+  leaseHolder(name: string): LeaseHolder | undefined {
+    return this.#leases.holder(name);
+  }
+
   // ---- watching ------------------------------------------------------------------------------
 
   /**
@@ -301,7 +325,7 @@ export class Replica {
   }
 
   /**
-   * Takes leave of the peers, makes everything durable and lets go of the directory. Idempotent. From
+   * Releases all leases, takes leave of the peers, makes everything durable and lets go of the directory. Idempotent. From
    * now on every call rejects or throws ERR_CLOSED.
    *
    * @throws ReplicaError ERR_STORAGE_FAILED; ERR_TIMEOUT at the deadline: peers, timers and the transport are let
