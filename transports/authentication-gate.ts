@@ -117,7 +117,7 @@ export class Gate {
     void this.#check(host, channel, false, evidence, eviction.signal).then((outcome) => {
       leave();
       if (outcome.type === "let in") host.accept(outcome.channel);
-      else if (outcome.type === "refused") host.refused?.(outcome.reason, textOf(outcome));
+      else if (outcome.type === "refused") host.refused?.(outcome.reason, `${channel.remote}: ${remedyOf(outcome)}`);
     });
   }
 
@@ -232,10 +232,14 @@ const REMEDIES: Readonly<Record<string, string>> = {
   "altered-frame": "a frame was altered, repeated or lost on the way",
 };
 
-function textOf({ remote, reason, byPeer, why }: Refused): string {
-  const remedy = why ?? REMEDIES[reason];
-  const what = byPeer ? `${remote} refuses us (${reason})` : `refused ${remote} (${reason})`;
-  return remedy === undefined ? what : `${what}: ${remedy}`;
+function remedyOf({ reason, byPeer, why }: Refused): string {
+  return why ?? REMEDIES[reason] ?? (byPeer ? "the other end gives no reason that we know" : reason);
+}
+
+/** For the side that dialed: who refused whom is news to it. */
+function textOf(refused: Refused): string {
+  const { remote, reason, byPeer } = refused;
+  return `${byPeer ? `${remote} refuses us` : `refused ${remote}`} (${reason}): ${remedyOf(refused)}`;
 }
 
 async function answerOf(authenticate: Authenticate, connection: Connection): Promise<Answer> {
