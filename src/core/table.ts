@@ -34,6 +34,8 @@ export class EntryTable {
   readonly #order = new OrderedKeys(this.#records);
   readonly #digest = new Digest();
   readonly #views = new Views();
+  /** Keys that `remove` took a value from, oldest first: kept once somebody sets it to an array, who also empties it. */
+  removed: Uint8Array[] | undefined;
   #lastLsn: Lsn = 0;
   #live = 0;
   #tombstones = 0;
@@ -114,7 +116,10 @@ export class EntryTable {
     const lsn = this.lsnAt(slot);
     const hash = this.#records.rows.hashAt(slot);
     this.#count(slot, -1);
-    if (this.#records.hasValue(slot)) this.#order.remove(slot, this.#records.keyAt(slot));
+    if (this.#records.hasValue(slot)) {
+      this.removed?.push(this.#records.keyAt(slot).slice());
+      this.#order.remove(slot, this.#records.keyAt(slot));
+    }
     this.#index.remove(slot, hash);
     this.#records.remove(slot);
     this.#log.leave(lsn);

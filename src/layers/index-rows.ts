@@ -29,15 +29,21 @@ export class IndexRows {
     return this.#rows.size;
   }
 
-  /** Indexes the entry by these strings, distinct, and by no others; by none: takes it out. */
+  /** Indexes the entry by these strings, distinct, and by no others. */
   set(entry: Entry, by: readonly string[]): void {
     const before = this.#heldBy(entry.key);
     for (const old of before) if (!by.includes(old)) this.#removeRow(old, entry.key);
     for (const one of by) this.#rows.set({ ...entry, key: rowKey(one, entry.key) }, this.#nextLsn());
     if (by.length === before.length && by.every((one, index) => one === before[index])) return;
-    const slot = this.#byKey.find(entry.key);
-    if (by.length > 0) this.#byKey.set({ ...entry, value: encodeValue(by), expiresAt: 0 }, this.#nextLsn());
-    else if (slot !== NO_SLOT) this.#byKey.remove(slot);
+    if (by.length === 0) this.remove(entry.key);
+    else this.#byKey.set({ ...entry, value: encodeValue(by), expiresAt: 0 }, this.#nextLsn());
+  }
+
+  /** Takes the entry out. */
+  remove(key: Uint8Array): void {
+    for (const old of this.#heldBy(key)) this.#removeRow(old, key);
+    const slot = this.#byKey.find(key);
+    if (slot !== NO_SLOT) this.#byKey.remove(slot);
   }
 
   /** Takes out what has expired, a bounded number at a time: readers do not see it in any case. */
@@ -46,8 +52,7 @@ export class IndexRows {
       // One by one: an entry takes all its rows with it.
       const [slot] = this.#rows.expired(now, 1);
       if (slot === undefined) return;
-      const entry = this.#rows.entryAt(slot);
-      this.set({ ...entry, key: splitRowKey(entry.key).key.slice() }, []);
+      this.remove(splitRowKey(this.#rows.keyAt(slot)).key.slice());
     }
   }
 

@@ -88,9 +88,10 @@ export class SecondaryIndexes {
     this.catchUp();
     const index = new OpenIndex(name, options, this.#source, {
       catchUp: () => this.catchUp(),
-      closed: () => void this.#open.delete(name),
+      closed: () => this.#close(name),
     });
     this.#open.set(name, index);
+    this.#source.state.table.removed ??= [];
     this.#exclusively(() => {
       for (const entry of this.#source.state.table.range(tableRange(range, false))) index.take(entry);
     });
@@ -104,9 +105,16 @@ export class SecondaryIndexes {
     else if (!this.#busy) this.#exclusively(() => this.#follow());
   }
 
+  #close(name: string): void {
+    this.#open.delete(name);
+    if (this.#open.size === 0) this.#source.state.table.removed = undefined;
+  }
+
   #follow(): void {
     const { state, now } = this.#source;
     const { table } = state;
+    // What settling has dropped leaves no trace in the change log. What was set since is there, and comes after.
+    for (const key of table.removed?.splice(0) ?? []) for (const index of this.#open.values()) index.forget(key);
     for (let slot = table.nextChange(this.#lsn); slot !== NO_SLOT; slot = table.nextChange(this.#lsn)) {
       this.#lsn = table.lsnAt(slot);
       if (isReserved(table.keyAt(slot))) continue;
@@ -165,6 +173,11 @@ class OpenIndex implements SecondaryIndex {
     this.#rows.set(entry, isGone ? [] : this.#by(entry));
   }
 
+  /** The key is gone without a trace. */
+  forget(key: Uint8Array): void {
+    this.#rows?.remove(key);
+  }
+
   expire(now: Millis): void {
     this.#rows?.expire(now);
   }
@@ -189,6 +202,7 @@ class OpenIndex implements SecondaryIndex {
   }
 
   close(): void {
+    if (this.#rows === undefined) return;
     this.#rows = undefined;
     this.#lifecycle.closed();
   }

@@ -1,7 +1,11 @@
 /** Secondary indexes: what a reader sees of them, and what a bad key function does. Their law is in test/property. */
 import { describe, expect, expectTypeOf, test } from "vitest";
 import { z } from "zod";
+import { encodeValue } from "../../../src/codec/values.ts";
+import { CoreState } from "../../../src/core/core-state.ts";
 import type { IndexedEntry, IndexOptions, SecondaryIndex } from "../../../src/index.ts";
+import { SecondaryIndexes } from "../../../src/layers/secondary-index.ts";
+import { type Epoch, makeOrigin, type NodeId } from "../../../src/types.ts";
 import { VirtualTime } from "../../models/virtual-time.ts";
 import { failureOf, open, recordingLogger } from "../replica/stage.ts";
 
@@ -81,6 +85,34 @@ describe("an index", () => {
     expect([...index.keys()]).toEqual(["k"]);
     time.advance(1);
     expect([...index.keys()]).toEqual([]);
+  });
+
+  test("forgets what settling drops from the store, which no change tells of", () => {
+    const origin = makeOrigin("a" as NodeId, "00000000000000aa" as Epoch);
+    const state = new CoreState(origin);
+    const indexes = new SecondaryIndexes({ state, now: () => 1, assertOpen: () => {}, warn: () => {} });
+    const key = Buffer.from("k");
+    let seq = 0;
+    const set = (text: string): void => {
+      seq += 1;
+      state.execute({ type: "set", entry: { key, value: encodeValue(text), stamp: seq, origin, seq, expiresAt: 0 } });
+    };
+    const drop = (): void => state.execute({ type: "collect", key, origin, seq });
+    set("one");
+    const index = indexes.open("by", { key: (value) => value as string });
+    drop();
+    expect([...index.keys()]).toEqual([]);
+    set("two");
+    drop();
+    expect([...index.keys()]).toEqual([]);
+    set("three");
+    drop();
+    set("four");
+    expect([...index.values()]).toEqual(["four"]);
+    index.close();
+    drop();
+    // Nobody would empty it.
+    expect(state.table.removed).toBeUndefined();
   });
 
   test("hands out values that alias nothing", async () => {
