@@ -81,15 +81,20 @@ async function answerOf(discovery: Discovery, asking: AbortController): Promise<
   const { signal } = asking;
   const timer = setTimeout(() => asking.abort(new Error(`no answer within ${ANSWER_MS_MAX} ms`)), ANSWER_MS_MAX);
   timer.unref();
+  let giveUp = (): void => undefined;
+  const given = new Promise<never>((_, reject) => {
+    giveUp = () => reject(signal.reason as Error);
+  });
+  signal.addEventListener("abort", giveUp);
   try {
-    const given = new Promise<never>((_, reject) => {
-      signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
-    });
-    const addresses = [...(await Promise.race([discovery.addresses(signal), given]))];
+    // Within a function, so that what it throws at once is a rejection too.
+    const asked = (async () => await discovery.addresses(signal))();
+    const addresses = [...(await Promise.race([asked, given]))];
     if (!addresses.every((address) => typeof address === "string")) throw new Error("an address is a string");
     if (addresses.length > ADDRESSES_MAX) throw new Error(`${addresses.length} addresses are above ${ADDRESSES_MAX}`);
     return addresses;
   } finally {
     clearTimeout(timer);
+    signal.removeEventListener("abort", giveUp);
   }
 }

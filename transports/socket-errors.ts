@@ -5,7 +5,8 @@ import { explainTls } from "./tls.ts";
 /** Of a server that cannot listen at `address`. */
 export function listenError(address: string, cause: unknown): ReplicaError {
   const { code = "", message } = cause as NodeJS.ErrnoException;
-  const why = LISTEN_REMEDIES.get(code) ?? message;
+  const isPath = address.startsWith("unix:");
+  const why = (isPath ? PATH_REMEDIES : PORT_REMEDIES).get(code) ?? message;
   return new ReplicaError("ERR_LISTEN", `cannot listen on ${address}: ${why}`, { cause });
 }
 
@@ -22,12 +23,17 @@ export function dialError(address: string, cause: Error): Error {
   return new Error(`cannot reach ${address}: ${why}`, { cause });
 }
 
-const LISTEN_REMEDIES: ReadonlyMap<string, string> = new Map([
+const PORT_REMEDIES: ReadonlyMap<string, string> = new Map([
   ["EADDRINUSE", "the port is in use: stop the process that has it, or choose another (0 picks a free one)"],
-  ["EACCES", "no permission: choose a port above 1023, or a directory that may be written to"],
+  ["EACCES", "the port is reserved: choose one above 1023"],
   ["EADDRNOTAVAIL", "this machine does not have that address: use 127.0.0.1"],
   ["ENOTFOUND", "that name does not resolve: use 127.0.0.1"],
-  ["ENOENT", "the directory of the socket does not exist: make it first"],
+]);
+
+const PATH_REMEDIES: ReadonlyMap<string, string> = new Map([
+  ["EADDRINUSE", "something is there already: stop the process that listens on it, or choose another path"],
+  // Node.js says the same in both cases.
+  ["EACCES", "its directory does not exist, or this process may not make files in it"],
 ]);
 
 const DIAL_REASONS: ReadonlyMap<string, string> = new Map([
