@@ -102,6 +102,8 @@ const PUBLIC_EXPORTS: Record<string, readonly string[]> = {
   "./prometheus": ["PROMETHEUS_CONTENT_TYPE", "prometheusText"],
   "./transports/in-process": ["InProcessNetwork", "InProcessNetworkOptions", "inProcessNetwork"],
   "./transports/tcp": [
+    "PeerOptions",
+    "Pem",
     "StreamChannel",
     "StreamChannelOptions",
     "TcpListen",
@@ -134,7 +136,14 @@ const PUBLIC_EXPORTS: Record<string, readonly string[]> = {
     "TransportContractOptions",
     "transportContract",
   ],
-  "./transports/websocket": ["TlsOptions", "WebSocketListen", "WebSocketTransport", "WebSocketTransportOptions"],
+  "./transports/websocket": [
+    "PeerOptions",
+    "Pem",
+    "TlsOptions",
+    "WebSocketListen",
+    "WebSocketTransport",
+    "WebSocketTransportOptions",
+  ],
 };
 
 const repository = readRepository();

@@ -25,8 +25,9 @@ import { openTcpServer } from "./tcp-server.ts";
 import { certificateOf, clientTls } from "./tls.ts";
 import { unixAddress } from "./unix-sockets.ts";
 
+export type { PeerOptions } from "./options.ts";
 export type { TcpListen, TcpTransportOptions } from "./tcp-options.ts";
-export type { TlsOptions } from "./tls.ts";
+export type { Pem, TlsOptions } from "./tls.ts";
 export { StreamChannel, type StreamChannelOptions };
 
 export class TcpTransport implements Transport {

@@ -33,7 +33,8 @@ import { certificateOf, checkTls, clientTls, explainTls, isMutual, whyNotAuthori
 import { WebSocketChannel } from "./websocket-channel.ts";
 import { HANDSHAKE_MS_MAX, openServer, REFUSAL_HEADER, refuseUpgrade } from "./websocket-server.ts";
 
-export type { TlsOptions } from "./tls.ts";
+export type { PeerOptions } from "./options.ts";
+export type { Pem, TlsOptions } from "./tls.ts";
 
 /** How to be found, whom to find, and who is let in. */
 export interface WebSocketTransportOptions extends PeerOptions {
