@@ -98,7 +98,9 @@ export function statusOf(source: StatusSource): Status {
   for (const [nodeId, peer] of Object.entries(peers)) {
     if (peer.state === "down") yellow.push(`"${nodeId}" is down`);
     else if (peer.lagMs > LAG_MS_YELLOW) yellow.push(`"${nodeId}" is behind for ${Math.round(peer.lagMs / 1000)} s`);
-    const refused = Object.entries(peer.rejects).map(([reason, count]) => `${count} ${reason}`);
+    // What a later version adds is skipped by agreement: counted, and nobody's trouble.
+    const refusals = Object.entries(peer.rejects).filter(([reason]) => reason !== "unknown-message");
+    const refused = refusals.map(([reason, count]) => `${count} ${reason}`);
     if (refused.length > 0) yellow.push(`refused from "${nodeId}": ${refused.join(", ")}`);
   }
   if (recovery?.corrupt === true) yellow.push("damage was found when the directory was opened");

@@ -36,6 +36,7 @@ interface Opening {
   /** Counts the openings of all nodes: makes epochs and incarnations that are new, and ascend. */
   readonly count: number;
   readonly flow: FlowLimits | undefined;
+  readonly repairs: boolean;
   readonly members: (() => readonly NodeId[]) | undefined;
   readonly records: readonly DurableRecord[];
 }
@@ -54,7 +55,7 @@ export class Node {
   readonly durable = new VersionVector();
   readonly durableWrites = new Set<string>();
 
-  constructor({ index, count, flow, members, records }: Opening) {
+  constructor({ index, count, flow, repairs, members, records }: Opening) {
     this.name = `n${index}` as NodeId;
     const epoch = count.toString(16).padStart(16, "0") as Epoch;
     this.state = new CoreState(makeOrigin(this.name, (records.length > 0 ? "0".repeat(16) : epoch) as Epoch));
@@ -70,6 +71,7 @@ export class Node {
       ...(members === undefined ? {} : { members, roundMs: 100 }),
       limits: { maxKeyBytes: 100, maxValueBytes: 100, maxKeys: 1e6, maxBytes: 1e9, maxDriftMs: 60_000 },
       isReadable: () => true,
+      repairs,
       ...(flow === undefined ? {} : { flow }),
       nextEpoch: () => {
         throw new Error("no replica of this test loses its identity");
@@ -106,6 +108,8 @@ export interface MeshOptions {
   readonly flow?: FlowLimits | undefined;
   /** Whether tombstones are collected. Default: no. */
   readonly collects?: boolean;
+  /** Whether replicas whose digests differ compare what they hold, and mend it. Default: yes. */
+  readonly repairs?: boolean;
   /** Called with every message that is delivered. */
   readonly onDeliver?: (message: Message) => void;
 }
@@ -132,10 +136,10 @@ export class Mesh {
   }
 
   #open(index: number, records: readonly DurableRecord[]): Node {
-    const { flow, collects = false } = this.#options;
+    const { flow, collects = false, repairs = true } = this.#options;
     const members = collects ? (): NodeId[] => [...this.members] : undefined;
     const count = this.#openings++;
-    return new Node({ index, count, flow, members, records });
+    return new Node({ index, count, flow, repairs, members, records });
   }
 
   /** Stops a node, and opens it again with what its disk holds, or with other records. What was not durable is lost. */

@@ -1,6 +1,8 @@
 /** The option `maxPeers`, on whole replicas: who is refused, who makes room, and that all find their way to everybody. */
 import { afterEach, describe, expect, test } from "vitest";
 import type { Replica } from "../../../src/index.ts";
+import type { Transport } from "../../../src/transport.ts";
+import { seeded } from "../../models/tapped-transport.ts";
 import { VirtualCluster } from "../../models/virtual-cluster.ts";
 import { failureOf, open } from "./stage.ts";
 
@@ -80,18 +82,9 @@ describe("thirty replicas that all know one seed", () => {
     await cluster.open("seed");
     await cluster.time.run(10);
     const { replicas } = cluster;
-    const onlySeed = { seeds: () => ["in-process:seed"] };
-    for (let n = 1; n < 30; n++) {
-      // The network would tell everybody of everybody.
-      await cluster.open(`r${n}`, {}, (transport) =>
-        Object.assign(Object.create(transport) as typeof transport, {
-          listen: transport.listen.bind(transport),
-          dial: transport.dial.bind(transport),
-          close: transport.close.bind(transport),
-          ...onlySeed,
-        }),
-      );
-    }
+    // The network would tell everybody of everybody.
+    const wrap = (transport: Transport): Transport => seeded(transport, ["in-process:seed"]);
+    for (let n = 1; n < 30; n++) await cluster.open(`r${n}`, {}, wrap);
     await cluster.until(() => replicas.every((replica) => replica.members().length === 30), "all know all");
     await cluster.time.run(30_000);
     for (const replica of replicas) {
