@@ -40,9 +40,17 @@ export function encodeEntries(
   for (const entry of entries) into.entry(entry);
 }
 
-/** Reads what `encodeEntries` wrote. Keys and values are views into the bytes. Throws DecodeError. */
-export function decodeEntries(reader: ByteReader, from: EntriesReader = new EntriesReader(reader)): Entry[] {
-  const count = reader.count(Number.MAX_SAFE_INTEGER, ENTRY_BYTES_MIN);
+/**
+ * Reads what `encodeEntries` wrote. Keys and values are views into the bytes. Throws DecodeError.
+ *
+ * @param countMax  an entry of four bytes takes hundreds as objects: bounds what a stranger can make us set aside
+ */
+export function decodeEntries(
+  reader: ByteReader,
+  from: EntriesReader = new EntriesReader(reader),
+  countMax: number = Number.MAX_SAFE_INTEGER,
+): Entry[] {
+  const count = reader.count(countMax, ENTRY_BYTES_MIN);
   const entries: Entry[] = [];
   for (let i = 0; i < count; i++) entries.push(from.entry());
   return entries;

@@ -5,7 +5,7 @@
  */
 import type { VectorPairs } from "../core/version-vector.ts";
 import { assert, unreachable } from "../invariant.ts";
-import { DIGEST_BUCKETS, ORIGINS_MAX, PEERS_MAX } from "../limits.ts";
+import { DIGEST_BUCKETS, ORIGINS_MAX, PAGE_ENTRIES_MAX, PEERS_MAX } from "../limits.ts";
 import type {
   Ack,
   BucketDigest,
@@ -68,6 +68,8 @@ const BYE_CODES: ReadonlyMap<number, ByeCode> = new Map(
   Object.entries(BYE_NUMBERS).map(([code, number]) => [number, code as ByeCode]),
 );
 
+/** What a page may hold. We send PAGE_ENTRIES_MAX, a later version may send more. */
+const PAGE_ENTRIES_LIMIT = 16 * PAGE_ENTRIES_MAX;
 const ADDRESSES_MAX = 64;
 /** Of an address, a cluster id, the detail of a bye. */
 const TEXT_BYTES_MAX = 512;
@@ -222,7 +224,7 @@ function readPage(reader: ByteReader): Page {
   const runFrom = reader.varint();
   const runTo = reader.varint();
   const from = new EntriesReader(reader);
-  const entries = decodeEntries(reader, from);
+  const entries = decodeEntries(reader, from, PAGE_ENTRIES_LIMIT);
   const mark = (flags & PAGE_MARK) === 0 ? null : readVector(reader, from);
   return { type: "page", entries, last: (flags & PAGE_LAST) !== 0, runFrom, runTo, mark };
 }

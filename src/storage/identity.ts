@@ -32,6 +32,12 @@ const FORMAT_VERSION = 1;
 const IDENTITY_BYTES_MAX = 4096;
 const REASONS: readonly unknown[] = ["created", "copied", "damaged"];
 
+/** What the text of the file says; `isCopy` is not its business. Never throws. */
+export type ParsedIdentity =
+  | { readonly type: "identity"; readonly identity: Identity; readonly fingerprint: string }
+  | { readonly type: "newer"; readonly version: number }
+  | { readonly type: "bad" };
+
 /** Changes nothing. @throws what the disk throws, save ENOENT */
 export async function readIdentity(disk: Disk, directory: string): Promise<ReadIdentity> {
   const path = `${directory}/${IDENTITY_FILE}`;
@@ -45,16 +51,28 @@ export async function readIdentity(disk: Disk, directory: string): Promise<ReadI
     if (codeOf(error) === "ENOENT") return { type: "absent" };
     throw error;
   }
+  const parsed = parseIdentity(text);
+  if (parsed.type !== "identity") return parsed;
+  const { identity, fingerprint } = parsed;
+  const isCopy = fingerprint !== "" && fingerprint !== (await disk.fingerprint(path));
+  return { type: "identity", identity, isCopy };
+}
+
+export function parseIdentity(text: string): ParsedIdentity {
   const [head = "", body = "", checksum = "", ...rest] = text.split("\n");
   if (rest.join("") !== "" || checksum !== checksumOf(`${head}\n${body}\n`)) return { type: "bad" };
   const version = /^wavekv identity (\d{1,9})$/.exec(head)?.[1];
   if (version === undefined) return { type: "bad" };
   if (Number(version) !== FORMAT_VERSION) return { type: "newer", version: Number(version) };
-  const { nodeId, clusterId, fingerprint, pending } = JSON.parse(body) as Record<string, unknown>;
+  const { nodeId, clusterId, fingerprint, pending } = fieldsOf(body);
   if (!isNodeId(nodeId) || typeof clusterId !== "string" || typeof fingerprint !== "string") return { type: "bad" };
-  const isCopy = fingerprint !== "" && fingerprint !== (await disk.fingerprint(path));
   const reason = REASONS.includes(pending) ? (pending as Identity["pending"]) : null;
-  return { type: "identity", identity: { nodeId, clusterId, pending: reason }, isCopy };
+  return { type: "identity", identity: { nodeId, clusterId, pending: reason }, fingerprint };
+}
+
+/** The text of the file: `lines`, each with its end, and their checksum. */
+export function sealIdentity(lines: string): string {
+  return `${lines}${checksumOf(lines)}\n`;
 }
 
 /** Replaces the file as a whole; durable when the promise resolves. */
@@ -69,7 +87,7 @@ export async function writeIdentity(
     replaceFile(disk, directory, IDENTITY_FILE, async (file, path) => {
       const head = `wavekv identity ${FORMAT_VERSION}\n`;
       const body = `${JSON.stringify({ nodeId, clusterId, pending, tag, fingerprint: await fingerprintOf(path) })}\n`;
-      await file.write([Buffer.from(`${head}${body}${checksumOf(head + body)}\n`)], 0);
+      await file.write([Buffer.from(sealIdentity(head + body))], 0);
     });
   await write((path) => disk.fingerprint(path));
   const written = await readIdentity(disk, directory);
@@ -79,4 +97,14 @@ export async function writeIdentity(
 
 function checksumOf(text: string): string {
   return crc32(text).toString(16).padStart(8, "0");
+}
+
+/** Nothing, if it is no object: whoever wrote that was not this library. */
+function fieldsOf(json: string): Record<string, unknown> {
+  try {
+    const parsed: unknown = JSON.parse(json);
+    return typeof parsed === "object" && parsed !== null ? (parsed as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
 }

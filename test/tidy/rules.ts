@@ -87,8 +87,8 @@ function mayImport(file: SourceFile, room: Room, door: Door, { specifier, target
   if (other === undefined) return false;
   if (other === room || door.rooms.includes(other)) return true;
   if (door.typesOf?.includes(other)) return typeOnly;
-  // Measuring a room by itself, or looking into a replica that is simulated, needs a way in.
-  if (/^scripts\/(?:bench|simulate|explore)\//.test(file.path)) return true;
+  // Measuring a room by itself, feeding rubbish to it, or looking into a replica that is simulated, needs a way in.
+  if (/^scripts\/(?:bench|fuzz|simulate|explore)\//.test(file.path)) return true;
   // `wavekv serve` is a user of the library, and gives it a transport.
   if (file.path.startsWith("src/cli/") && other === "transports") return true;
   return room === "transports" && ["src/types.ts", "src/errors.ts"].includes(target);

@@ -118,6 +118,15 @@ describe("messages", () => {
     expect(back({ ...page, entries: [entry], mark: [[origin, 1]] })).toMatchObject({ mark: [[origin, 1]] });
   });
 
+  test("hold 65,536 entries and no more, for as objects they are much larger", () => {
+    const origin = makeOrigin("a" as NodeId, EPOCH);
+    const entry = { key: new Uint8Array([1]), value: null, stamp: 1, origin, expiresAt: 0 };
+    const entries = Array.from({ length: 65_537 }, (_, index) => ({ ...entry, seq: index + 1 }));
+    const frame = (count: number) => encodeMessage({ ...page, entries: entries.slice(0, count) }, 0);
+    expect(decodeMessage(frame(65_536)).type).toBe("message");
+    expect(decodeMessage(frame(65_537))).toMatchObject({ type: "bad", reason: "a count of 65537" });
+  });
+
   test("leave out addresses that are too long or too many", () => {
     const long = "x".repeat(512);
     const addresses = ["x".repeat(513), long, ...Array.from({ length: 70 }, (_, i) => `address ${i}`)];
