@@ -159,7 +159,7 @@ export class Driver {
   #receive(session: SessionId, frame: Uint8Array): void {
     if (!this.#channels.has(session) || this.#failure !== undefined) return;
     const now = this.#options.clock.now();
-    const decoded = decodeMessage(frame);
+    const decoded = decodeMessage(frame, this.#replicator.isGreeted(session));
     const { telemetry } = this.#options;
     if (decoded.type === "message") telemetry.messageReceived(decoded.message, frame.length);
     else telemetry.unknownReceived(frame.length);

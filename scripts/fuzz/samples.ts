@@ -74,6 +74,8 @@ export function sampleOps(chance: Chance, value: (chance: Chance) => Uint8Array)
     { type: "ack", peer: sampleNodeId(chance), origin, seq: chance.below(100) },
     { type: "lease", stamp: 0 },
     { type: "expire", key: Buffer.from("k"), origin, seq: 1 + chance.below(9) },
+    { type: "collect", key: Buffer.from("k"), origin, seq: 1 + chance.below(9) },
+    { type: "frontier", origin, seq: chance.below(9) },
     { type: "rotate", epoch: chance.hex64() as Epoch },
   ];
   return [...sets, ...others.filter(() => chance.oneIn(2))];
@@ -81,7 +83,8 @@ export function sampleOps(chance: Chance, value: (chance: Chance) => Uint8Array)
 
 export function sampleMessage(chance: Chance, value: (chance: Chance) => Uint8Array): Message {
   const links = Array.from({ length: chance.below(4) }, () => sampleNodeId(chance));
-  switch (chance.below(6)) {
+  const buckets = Array.from({ length: chance.below(4) }, () => chance.below(2048));
+  switch (chance.below(10)) {
     case 0:
       return sampleHello(chance, links);
     case 1:
@@ -91,11 +94,26 @@ export function sampleMessage(chance: Chance, value: (chance: Chance) => Uint8Ar
       return { type: "page", entries, last: chance.oneIn(2), runFrom: 0, runTo: chance.below(9), mark };
     }
     case 3:
-      return { type: "ack", frames: chance.below(999), vector: sampleVector(chance) };
+      return { type: "ack", frames: chance.below(999), vector: sampleVector(chance), kept: chance.below(99) };
     case 4:
       return chance.oneIn(2)
         ? { type: "links", links }
         : { type: "probe", digest: chance.hex64(), wallClock: chance.integer() };
+    case 5:
+      return {
+        type: "digests",
+        list: chance.oneIn(2),
+        bulk: chance.oneIn(2),
+        buckets: buckets.map((index) => ({ index, sum: chance.hex64() })),
+      };
+    case 6: {
+      const entries = sampleEntries(chance, value);
+      return { type: "listing", differing: buckets, listed: buckets, entries, busy: [chance.bytes(3)], size: 9 };
+    }
+    case 7:
+      return { type: "round", number: 3, members: links, low: sampleVector(chance), high: sampleVector(chance) };
+    case 8:
+      return { type: "frontier", vector: sampleVector(chance) };
     default:
       return { type: "bye", code: "closing", detail: sampleText(chance) };
   }
@@ -114,5 +132,6 @@ function sampleHello(chance: Chance, links: NodeId[]): Hello {
     addresses: Array.from({ length: chance.below(3) }, () => `ws://${chance.below(256)}:1`),
     links,
     wallClock: chance.integer(),
+    frontier: sampleVector(chance),
   };
 }

@@ -44,6 +44,8 @@ const LISTING = 8;
 const ROUND = 9;
 const FRONTIER = 10;
 
+const KINDS: ReadonlySet<number> = new Set([HELLO, PAGE, ACK, LINKS, PROBE, BYE, DIGESTS, LISTING, ROUND, FRONTIER]);
+
 const PAGE_LAST = 1;
 const PAGE_MARK = 2;
 
@@ -129,6 +131,11 @@ export function writeMessage(writer: ByteWriter, message: Message): void {
     default:
       unreachable(message);
   }
+}
+
+/** Whether a message of this kind may come from somebody who has not said hello; so may what we do not know. */
+export function isGreeting(kind: number): boolean {
+  return kind === HELLO || kind === BYE || !KINDS.has(kind);
 }
 
 /** Reads the fields of a message, or `undefined` if the kind is not known. Throws DecodeError. */

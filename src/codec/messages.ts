@@ -14,7 +14,7 @@
 import { crc32 } from "node:zlib";
 import type { Message } from "../sync/messages.ts";
 import { ByteReader, ByteWriter, DecodeError } from "./bytes.ts";
-import { readMessage, writeMessage } from "./message-bodies.ts";
+import { isGreeting, readMessage, writeMessage } from "./message-bodies.ts";
 
 const MAGIC = 0x57;
 /** Of the handshake that transports with a secret begin with. */
@@ -55,17 +55,22 @@ export function frameOf(body: Uint8Array, frameNumber: number): Uint8Array {
   return frame;
 }
 
-/** What a frame holds. Keys and values of entries are views into it. Never throws. */
-export function decodeMessage(frame: Uint8Array): DecodedFrame {
+/**
+ * What a frame holds. Keys and values of entries are views into it. Never throws.
+ *
+ * @param isGreeted  whether the other end has said hello: if not, nothing but hello and bye is taken apart, since a
+ *   page takes many times its bytes as objects, and strangers send frames too
+ */
+export function decodeMessage(frame: Uint8Array, isGreeted = true): DecodedFrame {
   try {
-    return decodeFrame(frame);
+    return decodeFrame(frame, isGreeted);
   } catch (error) {
     if (error instanceof DecodeError) return { type: "bad", code: "bad-frame", reason: error.message };
     throw error;
   }
 }
 
-function decodeFrame(frame: Uint8Array): DecodedFrame {
+function decodeFrame(frame: Uint8Array, isGreeted: boolean): DecodedFrame {
   const reader = new ByteReader(frame);
   const magic = reader.u8();
   if (magic === HANDSHAKE_MAGIC) {
@@ -80,6 +85,7 @@ function decodeFrame(frame: Uint8Array): DecodedFrame {
   const numberBytes = frame.subarray(HEADER_BYTES, bodyStart);
   if (crc32(numberBytes, crc32(frame.subarray(bodyStart))) !== crc) throw new DecodeError("a wrong checksum");
   const kind = reader.varint();
+  if (!isGreeted && !isGreeting(kind)) throw new DecodeError("another message before hello");
   const message = readMessage(kind, reader);
   return message === undefined ? { type: "unknown", number, kind } : { type: "message", number, message };
 }

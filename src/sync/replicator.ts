@@ -307,6 +307,11 @@ export class Replicator {
     for (const session of [...this.#sessions.values()]) this.#end(session, "closing", "the replica closes");
   }
 
+  /** Whether the peer's hello was accepted. */
+  isGreeted(id: SessionId): boolean {
+    return this.#sessions.get(id)?.peer !== undefined;
+  }
+
   /** A frame could not be decoded. */
   receiveBad(id: SessionId, reason: string, code: "bad-frame" | "unauthenticated" = "bad-frame"): void {
     const session = this.#sessions.get(id);

@@ -127,6 +127,13 @@ describe("messages", () => {
     expect(decodeMessage(frame(65_537))).toMatchObject({ type: "bad", reason: "a count of 65537" });
   });
 
+  test("of who has not said hello are not taken apart, but for hello, bye, and kinds of later versions", () => {
+    const type = (message: Message): string => decodeMessage(encodeMessage(message, 0), false).type;
+    expect([type(hello), type({ type: "bye", code: "closing", detail: "" })]).toEqual(["message", "message"]);
+    expect(decodeMessage(encodeMessage(page, 0), false)).toMatchObject({ type: "bad", code: "bad-frame" });
+    expect(type({ type: "links", links: [] })).toBe("bad");
+  });
+
   test("leave out addresses that are too long or too many", () => {
     const long = "x".repeat(512);
     const addresses = ["x".repeat(513), long, ...Array.from({ length: 70 }, (_, i) => `address ${i}`)];
