@@ -17,6 +17,7 @@ import { PeerWaits } from "./peer-waits.ts";
 import { systemRandom } from "./random.ts";
 import { isReadable, Reader } from "./reader.ts";
 import { type Status, statusOf } from "./status.ts";
+import { StatusWatch } from "./status-watch.ts";
 import type { RecoveryReport } from "./storage/open.ts";
 import type { Store } from "./storage/store.ts";
 import type { Change, SessionEvent } from "./sync/committed.ts";
@@ -60,6 +61,7 @@ export class Engine {
   readonly #replicator: Replicator;
   readonly #driver: Driver;
   readonly #telemetry: Telemetry;
+  readonly #statusWatch: StatusWatch;
   #closing: Promise<void> | undefined;
   #beforeClose: () => void = () => undefined;
 
@@ -109,6 +111,11 @@ export class Engine {
     this.hooks = new Hooks((name, error) => {
       logger.error(`a listener for "${name}" has thrown: ${String(error)}`);
     });
+    this.#statusWatch = new StatusWatch({
+      isHeard: () => this.hooks.has("status"),
+      status: () => this.status(),
+      emit: (status) => this.hooks.emit("status", status),
+    });
     this.#driver = new Driver({
       replicator: this.#replicator,
       // What a reader does to its memory, such as letting entries expire, is none of the directory's business.
@@ -121,6 +128,7 @@ export class Engine {
       onFailure: (error) => this.#onFailure(error),
       isWatched,
       onStep: () => {
+        this.#statusWatch.look(clock.now());
         this.peerWaits.check();
         this.indexes.catchUp();
       },
@@ -185,6 +193,7 @@ export class Engine {
       refused: this.neighbours.refused(),
       members: this.neighbours.members(),
       problems: this.neighbours.problems(),
+      maxDriftMs: this.#checked.maxDriftMs,
       now: this.#clock.now(),
     });
   }
@@ -231,7 +240,7 @@ export class Engine {
   #onSession(event: SessionEvent): void {
     this.#telemetry.session(event);
     this.neighbours.onSession(event);
-    this.#emitStatus();
+    this.#statusWatch.happened();
   }
 
   #onFailure(error: ReplicaError): void {
@@ -240,11 +249,7 @@ export class Engine {
     this.peerWaits.close(error);
     // The same promise is awaited by close(), which reports it.
     this.neighbours.close().catch(() => undefined);
-    this.#emitStatus();
-  }
-
-  #emitStatus(): void {
-    if (this.hooks.has("status")) this.hooks.emit("status", this.status());
+    this.#statusWatch.happened();
   }
 
   #reportRecovery({ truncatedBytes, corrupt, setAside, why }: RecoveryReport): void {

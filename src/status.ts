@@ -56,6 +56,11 @@ export interface Status {
     readonly driftMs: number;
     /** Entries of the connected peers that were refused because they were stamped too far ahead. */
     readonly rejected: number;
+    /**
+     * By how much the wall clocks of the connected peers are ahead of ours, the median; below 0 ours is ahead. As they
+     * last told, which they do when a connection begins and when it is quiet. 0 without peers.
+     */
+    readonly peersAheadMs: number;
   };
   /** Connections that we have refused, or that were refused to us, since the replica was opened, by reason. */
   readonly refused: Readonly<Record<string, number>>;
@@ -78,6 +83,8 @@ export interface StatusSource {
   readonly members: readonly Member[];
   /** What went wrong and needs a person. */
   readonly problems: readonly string[];
+  /** How far ahead of its clock a replica accepts writes. */
+  readonly maxDriftMs: Millis;
   readonly now: Millis;
 }
 
@@ -103,6 +110,16 @@ export function statusOf(source: StatusSource): Status {
     const refused = refusals.map(([reason, count]) => `${count} ${reason}`);
     if (refused.length > 0) yellow.push(`refused from "${nodeId}": ${refused.join(", ")}`);
   }
+  const peersAheadMs = medianOffset(replicator);
+  if (-peersAheadMs > source.maxDriftMs) {
+    yellow.push(
+      `our clock is ${secondsText(-peersAheadMs)} ahead of those of most peers: they refuse what we write; set it right`,
+    );
+  } else if (peersAheadMs > source.maxDriftMs) {
+    yellow.push(
+      `our clock is ${secondsText(peersAheadMs)} behind those of most peers: we refuse what they write; set it right`,
+    );
+  }
   if (recovery?.corrupt === true) yellow.push("damage was found when the directory was opened");
   return {
     nodeId: own,
@@ -119,7 +136,7 @@ export function statusOf(source: StatusSource): Status {
       state: failed ? "failed" : "ok",
       ...(recovery === undefined || recovery.created ? {} : { recovered: recoveredOf(recovery) }),
     },
-    clock: { driftMs, rejected },
+    clock: { driftMs, rejected, peersAheadMs },
     refused: source.refused,
     collection: { pinnedBy: replicator.pinnedBy },
     members: source.members.map(({ nodeId }) => nodeId),
@@ -153,6 +170,20 @@ function peersOf(source: StatusSource): Record<string, PeerStatus> {
     };
   }
   return peers;
+}
+
+/** Of two in the middle the one nearer to ours: one peer alone must not accuse us while another one agrees with us. */
+function medianOffset({ sessions }: Replicator): Millis {
+  const offsets: Millis[] = [];
+  for (const { peer } of sessions) if (peer !== undefined) offsets.push(peer.clockOffsetMs);
+  offsets.sort((a, b) => a - b);
+  const low = offsets[(offsets.length - 1) >> 1] ?? 0;
+  const high = offsets[offsets.length >> 1] ?? 0;
+  return Math.abs(low) < Math.abs(high) ? low : high;
+}
+
+function secondsText(ms: Millis): string {
+  return `${Math.round(ms / 1000)} s`;
 }
 
 function stateOf({ peer }: Session): PeerState {
