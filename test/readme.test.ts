@@ -1,5 +1,5 @@
 /** What the README shows compiles against the published types and runs. Uses `dist`. */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -9,10 +9,10 @@ import { type Block, blocksOf, Workbench } from "./readme/blocks.ts";
 const DEADLINE_MS = 20_000;
 
 const checkout = fileURLToPath(new URL("../", import.meta.url));
-const readme = join(checkout, "README.md");
-const blocks = existsSync(readme) ? blocksOf(readFileSync(readme, "utf8")) : [];
+const DOCUMENTS = ["README.md", "src/cli/OPERATIONS.md"];
 
-describe.runIf(blocks.length > 0)("README", () => {
+describe.each(DOCUMENTS)("%s", (document) => {
+  const blocks = blocksOf(readFileSync(join(checkout, document), "utf8"));
   let workbench: Workbench;
   beforeAll(() => {
     workbench = new Workbench(checkout, checkout);

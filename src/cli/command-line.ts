@@ -4,7 +4,7 @@ import { type ErrorCode, isReplicaError } from "../errors.ts";
 import { InvariantError } from "../invariant.ts";
 import { VERSION } from "../version.ts";
 import { type Command, CommandError, type Given, type Surroundings, UsageError } from "./command.ts";
-import { del, get, members, put, scan, status, watch } from "./commands-data.ts";
+import { del, evict, get, members, put, scan, status, watch } from "./commands-data.ts";
 import { inspectCommand, verifyCommand } from "./commands-directory.ts";
 import { backup, checkpoint, exportEntries, importEntries } from "./commands-dump.ts";
 import { commandHelp, generalHelp, nearest } from "./help.ts";
@@ -22,6 +22,7 @@ const COMMANDS: readonly Command[] = [
   watch,
   status,
   members,
+  evict,
   exportEntries,
   importEntries,
   backup,

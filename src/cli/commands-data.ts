@@ -279,6 +279,7 @@ function statusText(now: Status, { out }: Surroundings): string[] {
     return [id, state, lagEntries, lagEntries === 0 ? "" : `${Math.round(lagMs / 100) / 10} s`, address];
   });
   const [heading = "", ...lines] = table(peers, ["peer", "state", "lacks", "for", "address"]);
+  const { pinnedBy } = now.collection;
   return [
     `${printable(nodeId)} of ${printable(clusterId)}: ${paint(health, health)}`,
     ...reasons.map((reason) => `  ${escaped(reason)}`),
@@ -290,6 +291,7 @@ function statusText(now: Status, { out }: Surroundings): string[] {
         ["digest", now.digest],
         ["durability", `${durability.mode}, ${durability.state}`],
         ["clock ahead by", `${clock.driftMs} ms`],
+        ...(pinnedBy.length === 0 ? [] : [["deletes wait for", pinnedBy.join(" ")]]),
       ].map(([name, value]) => [String(name), String(value)]),
     ),
     "",
@@ -314,6 +316,21 @@ export const members: Command = {
     const rows = list.map(({ nodeId, version, epoch, addresses }) => [nodeId, version, epoch, addresses.join(" ")]);
     const text = table(rows, ["member", "version", "epoch", "addresses"]).join("\n");
     out.write(`${given.flag("json") ? JSON.stringify(list) : text}\n`);
+    return 0;
+  },
+};
+
+export const evict: Command = {
+  name: "evict",
+  summary: "forget a member that will not come back",
+  takes: ["MEMBER"],
+  flags: { json: JSON_FLAG, ...AT_FLAGS },
+  notes: "Deletes are no longer kept for it. It must not be connected. Should it come back, it is a member again.",
+  examples: [["evict rome", "on any replica; wavekv status names those that deletes wait for"]],
+  run: async (given, surroundings) => {
+    const query = { nodeId: given.args[0] ?? "" };
+    await ask(given, surroundings, (client) => client.json({ method: "POST", path: "/v1/evict", query }));
+    if (given.flag("json")) surroundings.out.write(`${JSON.stringify({ ok: true })}\n`);
     return 0;
   },
 };

@@ -12,7 +12,7 @@ ${commands.map(({ name, summary }) => `  ${name.padEnd(12)}${summary}`).join("\n
   wavekv COMMAND --help    says more, with examples
   --version
 
-get, put, del, scan, watch, status, members, export, import, backup and checkpoint talk to a replica that runs
+get, put, del, scan, watch, status, members, evict, export, import, backup and checkpoint talk to a replica that runs
 (wavekv serve): the one in ./data, or --at DIRECTORY, or --at http://127.0.0.1:PORT, or what WAVEKV_AT says.
 
 Exit codes: 0 fine; 1 it did not work, or there is a problem; 2 wrong use; 3 no replica answers there.

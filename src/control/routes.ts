@@ -57,6 +57,7 @@ const ROUTES: ReadonlyMap<string, Readonly<Record<string, Route>>> = new Map([
   ["/v1/import", { POST: data(importAll) }],
   ["/v1/backup", { POST: data(backup) }],
   ["/v1/checkpoint", { POST: data(checkpoint) }],
+  ["/v1/evict", { POST: data(evict) }],
 ]);
 
 /** @throws RequestError */
@@ -171,6 +172,11 @@ async function backup({ replica, query, response }: Exchange): Promise<void> {
 
 async function checkpoint({ replica, response }: Exchange): Promise<void> {
   await replica.checkpoint();
+  send(response, 200, {});
+}
+
+async function evict({ replica, query, response }: Exchange): Promise<void> {
+  await replica.evict(query.get("nodeId") ?? "");
   send(response, 200, {});
 }
 

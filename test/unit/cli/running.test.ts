@@ -3,6 +3,7 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Replica } from "wavekv";
+import { inProcessNetwork } from "wavekv/transports/in-process";
 import { runCommandLine } from "../../../src/cli/command-line.ts";
 import { closeControlServer, controlServer } from "../../../src/control/server.ts";
 import { fromJson, type Json, toJson } from "../../../src/dump/json-values.ts";
@@ -221,6 +222,23 @@ describe("looking", () => {
     });
   });
 
+  test("evict forgets a member that has gone, and no other", async () => {
+    const network = inProcessNetwork();
+    await closeControlServer(server);
+    replica = await open({ nodeId: "a", transport: network.transport() });
+    const gone = await open({ nodeId: "gone", transport: network.transport() });
+    await until(() => replica.members().length === 2, "it is a member");
+    server = controlServer({ replica, token: undefined });
+    await once(server.listen(0, "127.0.0.1"), "listening");
+    at = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    expect(await run("evict gone")).toMatchObject({ code: 1, err: expect.stringContaining("is connected") as unknown });
+    expect(await run("evict nobody")).toMatchObject({ code: 1, err: expect.stringContaining("no member") as unknown });
+    await gone.close();
+    await until(() => replica.status().peers.gone?.state === "down", "it has gone");
+    expect(await run("evict gone --json")).toMatchObject({ code: 0, out: '{"ok":true}\n' });
+    expect(replica.members().map(({ nodeId }) => nodeId)).toEqual(["a"]);
+  });
+
   test.each([
     ["http://127.0.0.1:1", 3, "no replica answers there; start one with: wavekv serve DIR --http PORT"],
     ["./nowhere", 3, "start one with: wavekv serve ./nowhere"],
@@ -247,6 +265,7 @@ describe("looking", () => {
       "scan",
       "watch",
       "members",
+      "evict x",
       "export",
       "import",
       "backup x",

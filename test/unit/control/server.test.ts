@@ -73,6 +73,7 @@ describe("on a port", () => {
     ["POST", "/v1/import"],
     ["POST", "/v1/backup?path=x"],
     ["POST", "/v1/checkpoint"],
+    ["POST", "/v1/evict?nodeId=x"],
   ])("%s %s needs the token", async (method, path) => {
     for (const wrong of [undefined, "Bearer wrong", `Basic ${TOKEN}`, `Bearer ${TOKEN}x`, TOKEN]) {
       const headers = wrong === undefined ? {} : { authorization: wrong };
