@@ -48,6 +48,11 @@ export interface WatchOptions extends KeyRange {
   readonly range?: KeyRange;
   /** Deliver the present entries first, then `ready`. Default false. */
   readonly initial?: boolean;
+  /**
+   * The `version` of an event that was delivered before, also by another watch, also before a restart: goes on behind
+   * it, without the present entries. If that point is not known any more, the first event is `lagged`.
+   */
+  readonly since?: Version;
   /** Ends the watch: the iteration throws its reason. */
   readonly signal?: AbortSignal;
 }

@@ -32,8 +32,8 @@ export interface DriverOptions {
   readonly onEvent: (event: SessionEvent) => void;
   /** The log has failed: nothing more becomes durable, the replica serves reads only. Called once. */
   readonly onFailure: (error: ReplicaError) => void;
-  /** Whether anybody looks at changes now. If not, and with no peer, writes of one turn need not be gathered. */
-  readonly isWatched: () => boolean;
+  /** Whether anybody is called back with changes. If not, and with no peer, a write in memory is published within its call. */
+  readonly hasListeners: () => boolean;
   /** Called after every step: something may have become durable, here or at a peer. */
   readonly onStep: () => void;
 }
@@ -112,7 +112,7 @@ export class Driver {
     for (const event of this.#replicator.takeEvents()) this.#handle(event);
     this.#options.onStep();
     if (this.#committing || !this.#replicator.hasReady || this.#failure !== undefined) return;
-    if (this.#options.log === undefined && this.#channels.size === 0 && !this.#options.isWatched())
+    if (this.#options.log === undefined && this.#channels.size === 0 && !this.#options.hasListeners())
       this.#commitAtOnce();
     else void this.#commit();
   }

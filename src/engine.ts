@@ -26,7 +26,8 @@ import { type Metrics, metricsOf } from "./telemetry/metrics.ts";
 import type { Telemetry } from "./telemetry/telemetry.ts";
 import { type Epoch, type Millis, type NodeId, nodeIdOf } from "./types.ts";
 import { Upkeep } from "./upkeep.ts";
-import { eventOf, Watchers } from "./watchers.ts";
+import { eventOf } from "./watch-events.ts";
+import { Watchers } from "./watchers.ts";
 import { Writer } from "./writer.ts";
 
 /** What is there before the replica lives: found in a directory, or new. */
@@ -126,7 +127,7 @@ export class Engine {
       publish: (changes) => this.#publish(changes),
       onEvent: (event) => this.#onSession(event),
       onFailure: (error) => this.#onFailure(error),
-      isWatched,
+      hasListeners: () => this.hooks.has("change"),
       onStep: () => {
         this.#statusWatch.look(clock.now());
         this.peerWaits.check();
@@ -147,15 +148,20 @@ export class Engine {
       assertWritable: () => this.assertWritable(),
     });
     this.watchers = new Watchers({
-      view: (range) => this.reader.view(range),
-      lsn: () => state.lsn,
-      durable: (lsn) => this.#driver.durable(lsn, undefined),
-      now,
-      isLocal: (origin) => nodeIdOf(origin) === nodeIdOf(state.origin),
-      maxKeyBytes: limits.maxKeyBytes,
-      onLagged: () => {
-        telemetry.watchersLagged += 1;
+      source: {
+        view: (range) => this.reader.view(range),
+        lsn: () => state.lsn,
+        durable: (lsn) => this.#driver.durable(lsn, undefined),
+        publishedLsn: () => this.#replicator.durable.lsn,
+        now,
+        isLocal: (origin) => nodeIdOf(origin) === nodeIdOf(state.origin),
+        onLagged: () => {
+          telemetry.watchersLagged += 1;
+        },
       },
+      state,
+      timers,
+      maxKeyBytes: limits.maxKeyBytes,
     });
     this.indexes = new SecondaryIndexes({
       state,

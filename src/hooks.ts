@@ -1,7 +1,7 @@
 /** Listeners of a replica: called in order, isolated from each other. */
 import { ReplicaError } from "./errors.ts";
 import type { Status } from "./status.ts";
-import type { ChangeEvent } from "./watchers.ts";
+import type { ChangeEvent } from "./watch-events.ts";
 
 /** `up`: a session has begun; `live`: it has brought everything that the peer had; `down`: it has ended. */
 export interface PeerEvent {

@@ -42,5 +42,5 @@ export type { MessageCounts, MessageKind } from "./telemetry/telemetry.ts";
 export type { Transaction, TransactionEntry } from "./transaction.ts";
 export type { Channel, ChannelReceiver, Transport, TransportHost } from "./transport.ts";
 export type { Version } from "./versions.ts";
-export type { ChangeEvent, PutEvent, RemoveEvent, WatchEvent } from "./watchers.ts";
+export type { ChangeEvent, PutEvent, RemoveEvent, WatchEvent } from "./watch-events.ts";
 export type { WriteToken } from "./write-tokens.ts";

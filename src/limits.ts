@@ -82,3 +82,8 @@ export const HELD_MAX = 200_000;
 export const ROUND_MS = 60_000;
 /** Positions of the change log that one tick looks at for tombstones to collect. */
 export const SWEEP_POSITIONS = 5000;
+/** Changes, and their bytes, that are kept for watches to be resumed. */
+export const HISTORY_MAX = 16_384;
+export const HISTORY_BYTES_MAX = 16 * 1024 * 1024;
+/** For how long they are kept when nobody watches. */
+export const HISTORY_MS = 60_000;

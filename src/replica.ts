@@ -33,7 +33,7 @@ import type { VerifyReport } from "./storage/maintenance.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
 import type { Transaction } from "./transaction.ts";
 import { nodeIdOf } from "./types.ts";
-import type { ChangeEvent, WatchEvent } from "./watchers.ts";
+import type { ChangeEvent, WatchEvent } from "./watch-events.ts";
 import type { WriteToken } from "./write-tokens.ts";
 import type { Writer } from "./writer.ts";
 

@@ -65,6 +65,14 @@ export function epochOf(origin: Origin): Epoch {
   return origin.slice(-EPOCH_DIGITS) as Epoch;
 }
 
+/** The origin that a text from outside names; `undefined` if none. */
+export function parseOrigin(text: string): Origin | undefined {
+  const origin = text as Origin;
+  const nodeId = nodeIdOf(origin);
+  const epoch = epochOf(origin);
+  return isNodeId(nodeId) && isEpoch(epoch) && makeOrigin(nodeId, epoch) === origin ? origin : undefined;
+}
+
 const NODE_ID_BYTES_MAX = 64;
 
 /** Whether `value` can name a replica, see {@link NodeId}. */

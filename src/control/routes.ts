@@ -7,7 +7,7 @@ import { KEY_RANGE_FIELDS, type KeyRange } from "../key-ranges.ts";
 import { PROMETHEUS_CONTENT_TYPE, prometheusText } from "../prometheus.ts";
 import type { EntryInfo } from "../reader.ts";
 import type { Replica } from "../replica.ts";
-import type { WatchEvent } from "../watchers.ts";
+import type { WatchEvent } from "../watch-events.ts";
 import { statusPage } from "./status-page.ts";
 
 export interface Exchange {

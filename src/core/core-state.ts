@@ -32,6 +32,8 @@ export class CoreState {
   readonly frontier = new VersionVector();
   #origin: Origin;
   #lsn: Lsn = 0;
+  /** What happened before it was loaded a snapshot does not tell. */
+  #loadedLsn: Lsn = 0;
   #lease: Stamp = 0;
   #highestStamp: Stamp = 0;
   #violations = 0;
@@ -48,6 +50,14 @@ export class CoreState {
   /** How many sets were executed since the store was made: the end of the change log. */
   get lsn(): Lsn {
     return this.#lsn;
+  }
+
+  /**
+   * Behind this lsn the change log tells of every key that has changed since. Before it some may have expired, or have
+   * been collected, without a trace.
+   */
+  get untracedLsn(): Lsn {
+    return Math.max(this.#loadedLsn, this.table.untracedLsn);
   }
 
   /** Stamps up to this one may be issued without another record. */
@@ -153,6 +163,7 @@ export class CoreState {
   loaded(lsn: Lsn, origin: Origin): void {
     assert(lsn >= this.#lsn, "a snapshot holds nothing behind its cut");
     this.#lsn = lsn;
+    this.#loadedLsn = lsn;
     this.#origin = origin;
   }
 

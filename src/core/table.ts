@@ -37,6 +37,7 @@ export class EntryTable {
   /** Keys that `remove` took a value from, oldest first: kept once somebody sets it to an array, who also empties it. */
   removed: Uint8Array[] | undefined;
   #lastLsn: Lsn = 0;
+  #untracedLsn: Lsn = 0;
   #live = 0;
   #tombstones = 0;
   #bytes = 0;
@@ -64,6 +65,11 @@ export class EntryTable {
   /** The highest lsn of any `set`; 0 before the first. */
   get lastLsn(): Lsn {
     return this.#lastLsn;
+  }
+
+  /** The value of `lastLsn` at the last `expire` or `remove`: changes that have no place in the change log. */
+  get untracedLsn(): Lsn {
+    return this.#untracedLsn;
   }
 
   /** How many iterations of `range` are under way and take memory. */
@@ -102,6 +108,7 @@ export class EntryTable {
 
   /** The value goes, all else stays: the key's place in the change log, its order and its expiry. */
   expire(slot: Slot): void {
+    this.#untracedLsn = this.#lastLsn;
     const length = this.#leaveValue(slot);
     this.#count(slot, -1);
     if (this.#records.hasValue(slot)) this.#order.remove(slot, this.#records.keyAt(slot));
@@ -112,6 +119,7 @@ export class EntryTable {
 
   /** Forgets the key, as the collection of tombstones does. */
   remove(slot: Slot): void {
+    this.#untracedLsn = this.#lastLsn;
     const length = this.#leaveValue(slot);
     const lsn = this.lsnAt(slot);
     const hash = this.#records.rows.hashAt(slot);

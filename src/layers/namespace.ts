@@ -7,7 +7,7 @@ import type { BatchOperation } from "../local-writes.ts";
 import type { EntryInfo } from "../reader.ts";
 import type { ScanOptions } from "../scans.ts";
 import type { Transaction } from "../transaction.ts";
-import type { WatchEvent } from "../watchers.ts";
+import type { WatchEvent } from "../watch-events.ts";
 import type { WriteToken } from "../write-tokens.ts";
 import { mapped, mappedAsync } from "./iteration.ts";
 import { prefixOf, Scope } from "./scope.ts";

@@ -5,7 +5,7 @@ import { KEY_RANGE_FIELDS, type KeyRange } from "../key-ranges.ts";
 import { KEY_BYTES_MAX } from "../limits.ts";
 import type { BatchOperation } from "../local-writes.ts";
 import type { EntryInfo } from "../reader.ts";
-import type { ChangeEvent, WatchEvent } from "../watchers.ts";
+import type { ChangeEvent, WatchEvent } from "../watch-events.ts";
 import type { ValueShape } from "./value-shape.ts";
 
 const SEPARATOR = "/";

@@ -28,7 +28,7 @@ class Stage {
   readonly events: SessionEvent[] = [];
   readonly driver: Driver;
   readonly replicator: Replicator;
-  isWatched = false;
+  hasListeners = false;
   receiver: ChannelReceiver | undefined;
   #frames = 0;
 
@@ -62,7 +62,7 @@ class Stage {
         this.trace.push(`event ${event.type}, ${[...this.replicator.sessions].length} sessions`);
       },
       onFailure: (error) => this.trace.push(`failed ${error.code}`),
-      isWatched: () => this.isWatched,
+      hasListeners: () => this.hasListeners,
       onStep: () => undefined,
     });
   }
@@ -250,13 +250,13 @@ describe("in memory", () => {
 
   test("with a watcher or a peer, writes of one turn are gathered", async () => {
     const stage = new Stage({ memory: true });
-    stage.isWatched = true;
+    stage.hasListeners = true;
     void stage.write("a");
     void stage.write("b");
     expect(stage.trace).toEqual([]);
     await turn();
     expect(stage.trace).toEqual(["publish a", "publish b", "resolve a", "resolve b"]);
-    stage.isWatched = false;
+    stage.hasListeners = false;
     stage.connect();
     await turn();
     stage.trace.length = 0;
