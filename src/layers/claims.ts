@@ -11,7 +11,7 @@ import type { PutOptions } from "../calls.ts";
 import { ReplicaError } from "../errors.ts";
 import type { EntryInfo } from "../reader.ts";
 import type { ScanOptions } from "../scans.ts";
-import type { WatchEvent } from "../watchers.ts";
+import type { WatchEvent } from "../watch-events.ts";
 import type { WriteToken } from "../write-tokens.ts";
 
 /** Who holds a lease, as far as this replica knows. */
