@@ -4,7 +4,7 @@ import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { HANDSHAKE_MS_MAX, refuse } from "./greeting.ts";
 import { listenError } from "./socket-errors.ts";
 import { addressOf, type TcpListen } from "./tcp-options.ts";
-import { explainTls, isMutual, serverTls, type TlsOptions, whyNotAuthorized } from "./tls.ts";
+import { explainTls, isMutual, serverTls, type TlsOptions, WENT_AWAY, whyNotAuthorized } from "./tls.ts";
 import { removeStaleSocket } from "./unix-sockets.ts";
 
 export interface TcpServerOptions {
@@ -49,7 +49,7 @@ function tlsServer(tls: TlsOptions, { admit, accept, onRefused }: TcpServerOptio
   // The sockets below those with TLS, which are there before the handshake is.
   server.on("connection", (socket: Socket) => void admit(socket));
   server.on("tlsClientError", (error: Error, socket: TLSSocket) => {
-    onRefused("tls", socket, explainTls(error) ?? error.message);
+    onRefused("tls", socket, explainTls(error) ?? WENT_AWAY);
   });
   server.on("secureConnection", (socket) => {
     const refusal = isMutual(tls) ? whyNotAuthorized(socket) : undefined;

@@ -110,7 +110,7 @@ export class TcpTransport implements Transport {
     for (const socket of this.#greeting) socket.destroy();
     await Promise.all([...this.#channels].map((channel) => channel.finish()));
     // What never came as far as a greeting.
-    await Promise.all([closed, ...[...this.#sockets].map(destroyed)]);
+    await Promise.all([closed, ...[...this.#sockets].map(gone)]);
   }
 
   async #closeServer(): Promise<void> {
@@ -211,11 +211,12 @@ function evidenceOf(socket: Socket): Evidence {
   return { address: socket.remoteAddress, certificate: certificateOf(socket) };
 }
 
-function remoteOf({ remoteAddress, remotePort }: Socket): string {
-  return remoteAddress === undefined ? "a unix socket" : `${inAddress(remoteAddress)}:${remotePort ?? 0}`;
+function remoteOf({ remoteAddress, remotePort, destroyed }: Socket): string {
+  if (remoteAddress !== undefined) return `${inAddress(remoteAddress)}:${remotePort ?? 0}`;
+  return destroyed ? "somebody who is gone" : "a unix socket";
 }
 
-function destroyed(socket: Socket): Promise<void> {
+function gone(socket: Socket): Promise<void> {
   return new Promise((resolve) => {
     socket.once("close", () => resolve());
     socket.destroy();

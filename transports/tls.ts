@@ -63,7 +63,7 @@ export function serverTls(tls: TlsOptions) {
 /** Why the other end of a connection to a server with mutual TLS is not let in; undefined if it is. */
 export function whyNotAuthorized(socket: TLSSocket): string | undefined {
   if (socket.authorized) return undefined;
-  if (Object.keys(socket.getPeerCertificate()).length === 0) {
+  if (Object.keys(socket.getPeerCertificate() ?? {}).length === 0) {
     return "a certificate is needed here: give tls.cert and tls.key";
   }
   const code = String(socket.authorizationError);
@@ -79,8 +79,14 @@ export function clientTls(tls: TlsOptions) {
 
 /** The certificate of the other end, only if TLS has found it valid. */
 export function certificateOf(stream: Duplex | undefined): PeerCertificate | undefined {
-  return stream instanceof TLSSocket && stream.authorized ? stream.getPeerCertificate() : undefined;
+  if (!(stream instanceof TLSSocket) || !stream.authorized) return undefined;
+  // Null, whatever the types say, once the connection has gone.
+  const certificate = stream.getPeerCertificate() as PeerCertificate | null;
+  return certificate ?? undefined;
 }
+
+/** What a server can say when a handshake ends without an alert. */
+export const WENT_AWAY = "the dialer went away during the TLS handshake; it may not trust our certificate";
 
 /** Why TLS with the other end failed, for people; undefined if it was not TLS that failed. */
 export function explainTls(error: unknown): string | undefined {

@@ -29,7 +29,7 @@ import {
 } from "./options.ts";
 import { Seeds } from "./seeds.ts";
 import { dialError } from "./socket-errors.ts";
-import { certificateOf, checkTls, clientTls, explainTls, isMutual, whyNotAuthorized } from "./tls.ts";
+import { certificateOf, checkTls, clientTls, explainTls, isMutual, WENT_AWAY, whyNotAuthorized } from "./tls.ts";
 import { WebSocketChannel } from "./websocket-channel.ts";
 import { HANDSHAKE_MS_MAX, openServer, REFUSAL_HEADER, refuseUpgrade } from "./websocket-server.ts";
 
@@ -120,7 +120,7 @@ export class WebSocketTransport implements Transport {
       this.#stopAccepting = () => void server.off("upgrade", onUpgrade);
       if (isOwn)
         server.on("tlsClientError", (error: Error, { remoteAddress }: TLSSocket) =>
-          this.#refused("tls", remoteAddress, explainTls(error) ?? error.message),
+          this.#refused("tls", remoteAddress, explainTls(error) ?? WENT_AWAY),
         );
     }
     this.#seeds = new Seeds({ fixed: seeds, discovery, warn: (message) => host.warn?.(message) });

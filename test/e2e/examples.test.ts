@@ -11,6 +11,13 @@ const examples = readdirSync(new URL("../../demo/examples/", import.meta.url)).f
 
 /** What an example says, in this order, among other things. */
 const SAYS: Readonly<Record<string, readonly RegExp[]>> = {
+  "mutual-tls.ts": [
+    /connected: tls:.*tls:.*tls:/,
+    /rome: has salut/,
+    /refused \(certificate\): .*tls\.ca has not signed it/,
+    /the stranger holds 0 entries/,
+    /the impostor holds 0 entries/,
+  ],
   "secrets.ts": [
     /connected under the old secret/,
     /step 3 of 3 is done/,
