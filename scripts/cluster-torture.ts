@@ -6,8 +6,9 @@ import { parseFlags, parseNumber, print, runCommand, UsageError } from "../demo/
 import { runTorture } from "./cluster-torture/run.ts";
 
 const HELP = `
-Tortures a cluster: processes are killed, frozen, wiped and set back, links cut, deaf in one direction and slow, while
-all write. Then it heals, waits until all hold the same, and compares that with a ledger kept outside.
+Tortures a cluster: processes are killed, frozen, wiped and set back, their clocks go wrong, links are cut, deaf in one
+direction and slow, while all write. Then it heals, waits until all hold the same, measures what writes and rest cost
+without faults, and compares what is there with a ledger kept outside.
 
   npm run cluster -- [--nodes N] [--minutes N | --seconds N] [--seed N] [--verbose]
 
@@ -44,13 +45,19 @@ await runCommand(HELP, async (signal) => {
       if (verbose) print(line);
     };
     const result = await runTorture({ directory, nodes, durationMs, seed, signal, onLine });
-    const { totals, faults, convergedMs, bytesPerWrite, problems } = result;
+    const { totals, faults, convergedMs, bytesPerWrite, deliveriesPerWrite, idleBytesPerSecond, problems } = result;
     for (const problem of problems) print(`wrong: ${problem}`);
     print(`faults: ${[...faults].map(([fault, count]) => `${count} ${fault}`).join(", ")}`);
     print(
       `writes ${totals.writes}, steps acknowledged ${totals.acknowledged}, by two nodes ${totals.safe}, ` +
         `bytes sent per write ${bytesPerWrite.toFixed(0)}`,
     );
+    if (deliveriesPerWrite !== undefined && idleBytesPerSecond !== undefined) {
+      print(
+        `without faults: entries delivered per write ${deliveriesPerWrite.toFixed(2)} to ${nodes - 1} others, ` +
+          `at rest ${idleBytesPerSecond.toFixed(0)} bytes a second over each link`,
+      );
+    }
     const converged = convergedMs === undefined ? "not converged" : `converged in ${(convergedMs / 1000).toFixed(1)} s`;
     print(`${converged}, ${problems.length === 0 ? "nothing lost, nothing torn" : `${problems.length} problems`}`);
     return problems.length === 0 ? 0 : 1;

@@ -20,8 +20,10 @@ process.stdin.on("close", leave);
 const job = JSON.parse(process.argv[2] ?? "") as Job;
 const transport = new WebSocketTransport({ listen: { port: 0 }, seeds: job.seeds, advertise: [] });
 const warn = (message: string): void => report({ type: "warning", message });
+let skewMs = 0;
 const replica = await openReplica({
   directory: job.directory,
+  clock: { now: () => Date.now() + skewMs },
   nodeId: job.nodeId,
   transport,
   logger: { debug: () => undefined, info: () => undefined, warn, error: warn },
@@ -47,9 +49,19 @@ async function answerTo(request: NumberedRequest): Promise<Answer> {
       await Promise.all(writers);
       return {};
     case "status": {
-      const { digest, health, reasons } = replica.status();
-      return health === "red" ? { digest, failures: reasons } : { digest, reasons };
+      const { digest, health, reasons, peers } = replica.status();
+      const entriesIn = Object.values(peers).reduce((sum, peer) => sum + peer.entriesIn, 0);
+      return { digest, entriesIn, ...(health === "red" ? { failures: reasons } : { reasons }) };
     }
+    case "clock":
+      skewMs = request.skewMs;
+      return {};
+    case "steady":
+      for (let n = 0; n < request.writes; n++) {
+        const key = `steady/${job.nodeId}/${n}`;
+        await issue({ writes: [[key, "put"]], length: 100, safe: false, isBatch: false });
+      }
+      return {};
     case "close":
       process.stdin.off("close", leave);
       isQuiet = true;

@@ -15,12 +15,14 @@ export interface Cluster {
   readonly mayLose: boolean;
 }
 
-const NODE_FAULTS = ["kill", "restart", "freeze", "wipe", "copy", "restore"] as const;
+const NODE_FAULTS = ["kill", "restart", "freeze", "clock", "wipe", "copy", "restore"] as const;
 const LINK_FAULTS = ["cut", "one-way", "slow"] as const;
 export type Fault = (typeof NODE_FAULTS)[number] | (typeof LINK_FAULTS)[number] | "partition";
 export const FAULTS: readonly Fault[] = [...NODE_FAULTS, ...LINK_FAULTS, "partition"];
 
 const GAP_MS_MAX = 800;
+/** A clock is ahead or behind by up to this much, for a while. Less than what peers refuse. */
+export const SKEW_MS_MAX = 5000;
 const DOWN_MS_MAX = 2000;
 
 /**
@@ -94,6 +96,12 @@ async function nodeFault(
     node.freeze();
     await pauseUnless(signal, 1000 + choices.below(4000));
     node.thaw();
+    return;
+  }
+  if (fault === "clock") {
+    await node.ask({ type: "clock", skewMs: choices.below(2 * SKEW_MS_MAX) - SKEW_MS_MAX });
+    await pauseUnless(signal, 1000 + choices.below(4000));
+    await node.ask({ type: "clock", skewMs: 0 });
     return;
   }
   if (fault === "restart" || (fault === "copy" && choices.below(2) === 0)) await node.close();

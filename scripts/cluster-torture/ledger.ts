@@ -2,6 +2,7 @@
  * The outside record of what the nodes were told to write and what they have acknowledged, and the judgement over what
  * they hold in the end. Shares no code with the store.
  */
+import { SKEW_MS_MAX } from "./faults.ts";
 import { type HeldEntry, type Report, type Write, writerOf } from "./messages.ts";
 
 /** A step of one node: its writes share a stamp. */
@@ -20,8 +21,8 @@ interface Sent {
   mayBeLost: boolean;
 }
 
-/** An entry that has expired shows for as long as the clock of a node is behind. All run on this machine. */
-const EXPIRY_MS_MAX = 2000;
+/** An entry shows for longer, or for shorter, by as much as hybrid clocks are off, which remember the skews of all. */
+const EXPIRY_MS_MAX = 2000 + SKEW_MS_MAX;
 
 export class Ledger {
   readonly #sentBy = new Map<string, Sent[]>();

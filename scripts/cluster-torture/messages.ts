@@ -18,6 +18,10 @@ export type Request =
   /** Stop to write; answered once nothing is under way. */
   | { readonly type: "quiet" }
   | { readonly type: "status" }
+  /** From now on its wall clock is off by so much. */
+  | { readonly type: "clock"; readonly skewMs: number }
+  /** Write so many keys of its own, one after the other; answered when they are durable there. */
+  | { readonly type: "steady"; readonly writes: number }
   /** Not answered: the node closes in good order and ends. */
   | { readonly type: "close" }
   /** Answered with everything the node holds. */
@@ -35,6 +39,8 @@ export type HeldEntry = readonly [key: string, value: unknown, stamp: number, ex
 
 export interface Answer {
   readonly digest?: string;
+  /** Entries that its present peers have sent it. */
+  readonly entriesIn?: number;
   /** Red ones: nothing here may bring them about. */
   readonly failures?: readonly string[];
   /** Yellow ones, for whoever looks into a run that has failed. */

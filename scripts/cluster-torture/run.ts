@@ -3,7 +3,7 @@ import { setMaxListeners } from "node:events";
 import { join } from "node:path";
 import { pause } from "../../demo/filesync/tools.ts";
 import { choicesOf } from "../crash/random.ts";
-import { type Cluster, type Fault, runFaults } from "./faults.ts";
+import { type Cluster, type Fault, runFaults, SKEW_MS_MAX } from "./faults.ts";
 import { Ledger } from "./ledger.ts";
 import { Link } from "./link.ts";
 import type { HeldEntry, Report } from "./messages.ts";
@@ -28,12 +28,20 @@ export interface TortureResult {
   /** From the end of the faults; undefined: not in time. */
   readonly convergedMs: number | undefined;
   readonly bytesPerWrite: number;
+  /** Without faults: how often an entry came to a node, for each write; undefined: that was not reached. */
+  readonly deliveriesPerWrite: number | undefined;
+  /** And when nothing is written any more: bytes a second over a link, both ways, as the proxies between count them. */
+  readonly idleBytesPerSecond: number | undefined;
   readonly problems: readonly string[];
 }
 
 const CONVERGE_MS_MAX = 60_000;
 const QUIET_MS_MAX = 30_000;
 const POLL_MS = 200;
+/** Of each node, when there are no more faults. */
+const STEADY_WRITES = 100;
+/** A probe goes over each link every 5 s, each way. */
+const IDLE_MS = 10_000;
 const PROBLEMS_MAX = 50;
 const WARNINGS_KEPT = 10;
 
@@ -86,16 +94,24 @@ class Torture implements Cluster {
       Promise.all(this.nodes.map((node) => node.ask({ type: "quiet" }))),
     );
     const convergedMs = await this.#converged(healedMs);
-    // What is still to expire does, everywhere.
-    await pause(SHORT_TTL_MS_MAX, signal);
+    const bytesPerWrite = this.#bytes / Math.max(1, this.#ledger.totals.writes);
+    // What is still to expire does, everywhere: also by a hybrid clock that was led ahead.
+    await pause(SHORT_TTL_MS_MAX + SKEW_MS_MAX, signal);
     if (convergedMs !== undefined) await this.#converged(performance.now());
+    const steady = convergedMs === undefined ? undefined : await this.#steady();
     await this.#judge();
     for (const line of this.#problems.length > 0 ? this.#warnings : []) onLine(`warning: ${line}`);
     await Promise.all(this.nodes.map((node) => node.close()));
-    const bytes = this.links.reduce((sum, link) => sum + link.bytes, 0);
     const { totals } = this.#ledger;
-    const bytesPerWrite = bytes / Math.max(1, totals.writes);
-    return { totals, faults, convergedMs, bytesPerWrite, problems: this.#problems };
+    return {
+      totals,
+      faults,
+      convergedMs,
+      bytesPerWrite,
+      deliveriesPerWrite: steady?.deliveriesPerWrite,
+      idleBytesPerSecond: steady?.idleBytesPerSecond,
+      problems: this.#problems,
+    };
   }
 
   /** Ends everything that was started. */
@@ -177,6 +193,37 @@ class Torture implements Cluster {
     }
     this.#wrong(`after ${CONVERGE_MS_MAX / 1000} s the digests differ: ${digests.join(" ")}`);
     return undefined;
+  }
+
+  /** Everything works: what a write costs then, and what it costs to be there. */
+  async #steady(): Promise<{ deliveriesPerWrite: number; idleBytesPerSecond: number } | undefined> {
+    const { signal } = this.#options;
+    const before = await this.#delivered();
+    await this.#within(QUIET_MS_MAX, "a node does not write in peace", () =>
+      Promise.all(this.nodes.map((node) => node.ask({ type: "steady", writes: STEADY_WRITES }))),
+    );
+    if ((await this.#converged(performance.now())) === undefined) return undefined;
+    // What was held back for its author would come now.
+    await pause(1000, signal);
+    const deliveries = (await this.#delivered()) - before;
+    const bytesBefore = this.#bytes;
+    const startMs = performance.now();
+    await pause(IDLE_MS, signal);
+    const idleS = (performance.now() - startMs) / 1000;
+    return {
+      deliveriesPerWrite: deliveries / (STEADY_WRITES * this.nodes.length),
+      idleBytesPerSecond: (this.#bytes - bytesBefore) / idleS / this.links.length,
+    };
+  }
+
+  async #delivered(): Promise<number> {
+    const answers = await Promise.all(this.nodes.map((node) => node.ask({ type: "status" })));
+    return answers.reduce((sum, { entriesIn = 0 }) => sum + entriesIn, 0);
+  }
+
+  /** Carried by all links so far. */
+  get #bytes(): number {
+    return this.links.reduce((sum, link) => sum + link.bytes, 0);
   }
 
   async #judge(): Promise<void> {

@@ -56,9 +56,12 @@ function processesOf(directory: string): string[] {
 test("killed, frozen, wiped, set back and cut off, three nodes end up with the same, and nothing is lost", async () => {
   const { code, lines, left } = await torture(["--nodes", "3", "--seconds", "8", "--seed", "5"]);
   expect(lines.at(-1), lines.join("\n")).toMatch(/^converged in \d+\.\d s, nothing lost, nothing torn$/);
-  const [, writes, safe] = /^writes (\d+), .* by two nodes (\d+),/.exec(lines.at(-2) ?? "") ?? [];
+  const [, writes, safe] = /^writes (\d+), .* by two nodes (\d+),/.exec(lines.at(-3) ?? "") ?? [];
   expect(Number(writes)).toBeGreaterThan(100);
   expect(Number(safe)).toBeGreaterThan(10);
+  expect(lines.at(-2)).toMatch(
+    /^without faults: entries delivered per write \d\.\d\d to 2 others, at rest \d+ bytes a second/,
+  );
   expect({ code, left }).toEqual({ code: 0, left: [] });
 }, 120_000);
 
