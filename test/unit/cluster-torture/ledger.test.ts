@@ -66,8 +66,8 @@ test("an acknowledged delete does not come back", () => {
 test("what has expired is gone, and only then", () => {
   const entry = step("a", 10, [["k", "put"]], { expiresAt: NOW });
   expect(ledger.check([], NOW)).toEqual([]);
-  expect(ledger.check([], NOW - 3000)).toEqual([expect.stringContaining("k is absent")]);
-  expect(ledger.check([entry], NOW + 3000)).toEqual([expect.stringContaining("k has expired")]);
+  expect(ledger.check([], NOW - 7001)).toEqual([expect.stringContaining("k is absent")]);
+  expect(ledger.check([entry], NOW + 7001)).toEqual([expect.stringContaining("k has expired")]);
 });
 
 test("a batch is there as a whole, or beaten", () => {
