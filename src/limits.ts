@@ -74,6 +74,10 @@ export const HANDSHAKES_MAX = 64;
 
 /** Strings that one entry is indexed by, in one secondary index. */
 export const INDEXED_BY_MAX = 1000;
+/** A catch-up of more entries than this asks for its turn, and what of them the peer holds already. */
+export const BULK_ENTRIES = 4096;
+/** How many entries one question of settling is about. */
+export const QUESTION_ENTRIES = 8000;
 /** A listing of keys and orders is closed with the bucket that reaches this size, bytes. */
 export const LISTING_BYTES = 512 * 1024;
 /** Entries, per session, that a peer is known to hold already, so that they are not sent; more are sent again. */

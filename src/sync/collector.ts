@@ -50,6 +50,8 @@ export class Collector {
   #hasNews = false;
   /** What may go, and how far the sweep for it has come. */
   #sweep: { readonly released: VersionVector; cursor: Lsn } | undefined;
+  /** What the next sweep is for: of a large store the present one may take longer than a round. */
+  #released: VersionVector | undefined;
 
   constructor(options: CollectorOptions, host: CollectorHost) {
     const { state, durable, tickMs, roundMs = ROUND_MS, memberLeaseMs = Number.POSITIVE_INFINITY } = options;
@@ -91,6 +93,10 @@ export class Collector {
     }
     if (this.#rounds.isGathering && (this.#hasNews || tick % LOOK_TICKS === 0)) this.#look(members());
     this.#hasNews = false;
+    if (this.#sweep === undefined && this.#released !== undefined) {
+      this.#sweep = { released: this.#released, cursor: 0 };
+      this.#released = undefined;
+    }
     if (this.#sweep !== undefined) this.#sweepOn(this.#sweep, now);
   }
 
@@ -100,13 +106,14 @@ export class Collector {
 
   #look(members: readonly NodeId[]): void {
     const released = this.#rounds.finish(members);
-    if (released !== undefined) this.#sweep = { released, cursor: 0 };
+    if (released !== undefined) this.#released = released;
     if (this.#tick - this.#rounds.beganTick < this.#leaseTicks) return;
     for (const nodeId of this.#rounds.missing(members)) this.#host.overdue(nodeId);
   }
 
   #sweepOn(sweep: { readonly released: VersionVector; cursor: Lsn }, now: Millis): void {
     const { table } = this.#options.state;
+    const slowest = now + Math.min(0, ...Array.from(this.#host.sessions(), ({ peer }) => peer?.clockOffsetMs ?? 0));
     const tombstones: Slot[] = [];
     for (let n = 0; n < SWEEP_POSITIONS; n += 1) {
       const slot = table.nextChange(sweep.cursor);
@@ -115,12 +122,16 @@ export class Collector {
         break;
       }
       sweep.cursor = table.lsnAt(slot);
-      if (table.isTombstone(slot) && this.#mayGo(slot, sweep.released, now)) tombstones.push(slot);
+      if (table.isTombstone(slot) && this.#mayGo(slot, sweep.released, slowest)) tombstones.push(slot);
     }
     if (tombstones.length > 0) this.#host.collect(tombstones);
   }
 
-  /** Every member covers it, so does everybody whom we are connected to, and no clock can show it alive. */
+  /**
+   * Every member covers it, so does everybody whom we are connected to, and no clock can show it alive.
+   * @param now  by the slowest of all clocks that we know: were one that leaps ahead believed, what it takes for expired
+   *   would be dead everywhere
+   */
   #mayGo(slot: Slot, released: VersionVector, now: Millis): boolean {
     const { state, maxDriftMs } = this.#options;
     const origin = state.table.originAt(slot);

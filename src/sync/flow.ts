@@ -1,7 +1,11 @@
 /** Bounds on what a session moves at once. Tests make them tiny, so that every path is taken. */
 import {
+  BULK_ENTRIES,
+  HELD_MAX,
+  LISTING_BYTES,
   PAGE_BYTES,
   PAGE_ENTRIES_MAX,
+  QUESTION_ENTRIES,
   RELAY_WAITS_MAX,
   STAGED_BYTES_MAX,
   STAGED_ENTRIES_MAX,
@@ -19,6 +23,14 @@ export interface FlowLimits {
   readonly stagedEntries: number;
   /** Writes that wait for their author, per peer. */
   readonly relayWaits: number;
+  /** A catch-up of more entries asks for its turn, and what of them the peer holds already. */
+  readonly bulkEntries: number;
+  /** How many entries a question of settling is to be about. */
+  readonly questionEntries: number;
+  /** A listing is closed with the bucket that reaches this size. */
+  readonly listingBytes: number;
+  /** Entries that a peer is known to hold already, so that they are not sent; more are sent again. */
+  readonly heldEntries: number;
 }
 
 export const FLOW_LIMITS: FlowLimits = {
@@ -28,4 +40,8 @@ export const FLOW_LIMITS: FlowLimits = {
   stagedBytes: STAGED_BYTES_MAX,
   stagedEntries: STAGED_ENTRIES_MAX,
   relayWaits: RELAY_WAITS_MAX,
+  bulkEntries: BULK_ENTRIES,
+  questionEntries: QUESTION_ENTRIES,
+  listingBytes: LISTING_BYTES,
+  heldEntries: HELD_MAX,
 };

@@ -70,6 +70,8 @@ export class Outbound {
   /** Where the cursor was when a frame was sent, for what the peer has not yet kept. */
   #cursors: { frame: number; cursor: Lsn }[] = [];
   #keptCursor: Lsn = 0;
+  /** Before the cursor there may be writes that wait, which end with the session: the walk has to begin anew. */
+  #hasFallenBack = false;
 
   constructor(
     state: CoreState,
@@ -113,7 +115,7 @@ export class Outbound {
 
   /** Up to where the change log need not be walked again, should this session break in the midst of its catch-up. */
   get resumableCursor(): Lsn {
-    return this.#phase === "catching-up" ? this.#keptCursor : 0;
+    return this.#phase === "catching-up" && !this.#hasFallenBack ? this.#keptCursor : 0;
   }
 
   /** Goes on where the catch-up of an earlier session broke off. Before anything is sent. */
@@ -164,10 +166,7 @@ export class Outbound {
 
   /** The peer has durably applied all entries of our frames up to `frame`; 0: it has refused some. */
   kept(frame: number): void {
-    if (frame === 0) {
-      this.#keptCursor = 0;
-      return;
-    }
+    if (frame === 0) this.#keptCursor = 0;
     for (let first = this.#cursors[0]; first !== undefined && first.frame <= frame; first = this.#cursors[0]) {
       this.#cursors.shift();
       this.#keptCursor = first.cursor;
@@ -314,7 +313,7 @@ export class Outbound {
   #fallBack(cursor: Lsn): void {
     this.#phase = "catching-up";
     this.#cursor = cursor;
-    this.#keptCursor = 0;
+    this.#hasFallenBack = true;
     this.#runUnbroken = false;
     this.#cuts = [];
     this.#cutFrom = undefined;

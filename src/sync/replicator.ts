@@ -73,6 +73,7 @@ export interface ReplicatorOptions extends StateWriterOptions {
 
 export class Replicator {
   readonly #options: ReplicatorOptions;
+  readonly #flow: FlowLimits;
   readonly #state: CoreState;
   readonly #writer: StateWriter;
   readonly #sessions = new Map<SessionId, Session>();
@@ -106,10 +107,15 @@ export class Replicator {
     this.#durable = { lsn: state.lsn, coverage: state.covered.clone() };
     this.#frontierTold = this.#writer.frontierVersion;
     const send = (session: Session, message: Message): number => this.#send(session, message);
+    this.#flow = options.flow ?? FLOW_LIMITS;
     this.#settler = new Settler({
       state,
       durable: this.#durable,
+      flow: this.#flow,
       send,
+      acknowledge: (session) => {
+        if (session.owesAck || this.#untold.has(session.id)) this.#ack(session);
+      },
       drop: (dead, now) => this.#drop(dead, now),
       raiseFrontier: (pairs) => this.#writer.raiseFrontier(pairs),
       adopt: (session, peer, now) => this.#adopt(session, peer, now),
@@ -243,6 +249,9 @@ export class Replicator {
     this.#recordsInFlight -= 1;
     this.#durable.lsn = ready.end;
     for (const [origin, seq] of ready.coverage) this.#durable.coverage.raise(origin, seq);
+    // What we cover by the word of a peer that has collected tombstones, we do not hold. Who is told that we
+    // cover it has to know first that what it holds itself may be dead.
+    this.#tellFrontier();
     for (const session of this.#sessionByPeer.values()) {
       // Of our own origin, marks and runs tell.
       for (const [origin, seq] of ready.coverage) {
@@ -392,12 +401,11 @@ export class Replicator {
     if (verdict.type === "rotate") return this.#rotate(verdict.detail, now);
     if (verdict.type === "refused") return this.#end(session, verdict.code, verdict.detail);
     const origin = makeOrigin(hello.nodeId, hello.epoch);
-    const flow = this.#options.flow ?? FLOW_LIMITS;
     const send = (page: Page): number => {
       session.entriesOut += page.entries.length;
       return this.#send(session, page);
     };
-    const outbound = new Outbound(this.#state, session.id, origin, hello.vector, flow, send);
+    const outbound = new Outbound(this.#state, session.id, origin, hello.vector, this.#flow, send);
     outbound.acked.raise(origin, this.#durable.coverage.get(origin));
     session.peer = {
       nodeId: hello.nodeId,
@@ -406,7 +414,7 @@ export class Replicator {
       incarnation: hello.incarnation,
       addresses: hello.addresses,
       outbound,
-      inbound: new Inbound(flow),
+      inbound: new Inbound(this.#flow),
       clockOffsetMs: hello.wallClock - now,
       frontier: new VersionVector(),
       settling: undefined,

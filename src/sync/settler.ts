@@ -6,6 +6,7 @@ import type { CoreState } from "../core/core-state.ts";
 import type { VectorPairs } from "../core/version-vector.ts";
 import type { Entry, Millis } from "../types.ts";
 import type { SessionEvent, SessionId } from "./committed.ts";
+import type { FlowLimits } from "./flow.ts";
 import type { Digests, Listing, Message } from "./messages.ts";
 import type { Durable } from "./outbound.ts";
 import type { Peer, Session } from "./session.ts";
@@ -15,7 +16,10 @@ import { answer, type SettleGoal, Settling } from "./settling.ts";
 export interface SettlerHost {
   readonly state: CoreState;
   readonly durable: Durable;
+  readonly flow: FlowLimits;
   send(session: Session, message: Message): void;
+  /** Acknowledges now what it would at the next tick. */
+  acknowledge(session: Session): void;
   /** Drops values that turned out to be dead. */
   drop(dead: readonly Entry[], now: Millis): void;
   raiseFrontier(pairs: VectorPairs): void;
@@ -24,8 +28,6 @@ export interface SettlerHost {
   emit(event: SessionEvent): void;
 }
 
-/** A catch-up of more entries than this asks for its turn, and what of them the peer holds already. */
-const BULK_ENTRIES = 4096;
 /** Differing digests in a row, of quiet replicas, before they are compared. */
 const MISMATCHES = 2;
 /** A question waits so long for its turn at most: 30 s. */
@@ -118,13 +120,16 @@ export class Settler {
   }
 
   #answer(session: Session, peer: Peer, question: Digests): void {
+    const { state, durable, flow } = this.#host;
     peer.waiting = undefined;
     if (question.bulk && !peer.inbound.live) this.#turn = { session, peer };
-    this.#host.send(session, answer(this.#host.state, this.#host.durable.lsn, question));
+    // What is missing from the answer because it is dead, we cover: without knowing that, the peer would take it for new.
+    this.#host.acknowledge(session);
+    this.#host.send(session, answer(state, durable.lsn, question, flow.listingBytes));
   }
 
   #start(goal: SettleGoal, session: Session, peer: Peer): void {
-    peer.settling = new Settling(goal, this.#host.state);
+    peer.settling = new Settling(goal, this.#host.state, this.#host.flow);
     this.#host.send(session, peer.settling.begin());
   }
 
@@ -147,7 +152,8 @@ export class Settler {
   }
 
   #catchUp(session: Session, peer: Peer): void {
-    if (peer.outbound.isHeld && peer.outbound.isBacklogAbove(BULK_ENTRIES)) this.#start("bulk", session, peer);
+    if (peer.outbound.isHeld && peer.outbound.isBacklogAbove(this.#host.flow.bulkEntries))
+      this.#start("bulk", session, peer);
     else peer.outbound.release(this.#host.durable);
   }
 

@@ -12,8 +12,9 @@ import type { CoreState } from "../core/core-state.ts";
 import { compareOrders } from "../core/lww.ts";
 import type { Slot } from "../core/table.ts";
 import type { VersionVector } from "../core/version-vector.ts";
-import { DIGEST_BUCKETS, HELD_MAX, LISTING_BYTES } from "../limits.ts";
+import { DIGEST_BUCKETS } from "../limits.ts";
 import type { Entry, Lsn } from "../types.ts";
+import type { FlowLimits } from "./flow.ts";
 import type { BucketDigest, Digests, Listing } from "./messages.ts";
 import { bytesToText } from "./text.ts";
 
@@ -33,14 +34,13 @@ export interface Verdict {
   readonly next: Digests | undefined;
 }
 
-/** How many entries a question is to be about. */
-const ENTRIES_PER_QUESTION = 8000;
 const NOTHING: readonly never[] = [];
 
 /** One side's questions to one peer. */
 export class Settling {
   readonly goal: SettleGoal;
   readonly #state: CoreState;
+  readonly #flow: FlowLimits;
   /** What the peer is known to hold as we do: see `isHeld`. */
   readonly #equal = new Uint8Array(DIGEST_BUCKETS);
   readonly #held = new Set<Lsn>();
@@ -48,12 +48,16 @@ export class Settling {
   /** Still to be asked about; `undefined` until the first answer. */
   #differing: number[] | undefined;
   #asked: readonly number[] = NOTHING;
+  /** What has entered here since the question left, the peer may have written since it answered. */
+  #askedAt: Lsn;
   #differences = 0;
 
-  constructor(goal: SettleGoal, state: CoreState) {
+  constructor(goal: SettleGoal, state: CoreState, flow: FlowLimits) {
     this.goal = goal;
     this.#state = state;
+    this.#flow = flow;
     this.#asOf = state.lsn;
+    this.#askedAt = state.lsn;
   }
 
   /** Values that were dead or lacking so far. */
@@ -77,7 +81,7 @@ export class Settling {
 
   /**
    * Judges our entries by an answer.
-   * @param covered  what the peer covers durably: as of the answer, or earlier
+   * @param covered  what the peer covers durably: as of the answer or earlier, but for what it has written itself
    */
   receive(listing: Listing, covered: VersionVector): Verdict {
     if (this.#differing === undefined) {
@@ -118,11 +122,12 @@ export class Settling {
   ): void {
     const { table } = this.#state;
     for (const slot of table.slotsOfBucket(index)) {
+      if (table.lsnAt(slot) > this.#askedAt) continue;
       const theirs = held.get(bytesToText(table.keyAt(slot)));
       if (theirs === null) continue;
       const ours = table.entryAt(slot);
       const order = theirs === undefined ? -1 : compareOrders(theirs, ours);
-      if (order === 0 && this.#held.size < HELD_MAX) this.#held.add(table.lsnAt(slot));
+      if (order === 0 && this.#held.size < this.#flow.heldEntries) this.#held.add(table.lsnAt(slot));
       if (order >= 0) continue;
       if (!covered.covers(ours.origin, ours.seq)) lacking.push(slot);
       // A tombstone stays until every member covers it.
@@ -133,13 +138,14 @@ export class Settling {
   #ask(): Digests | undefined {
     const { table } = this.#state;
     this.#asked = this.#differing?.splice(0, this.#batch()) ?? NOTHING;
+    this.#askedAt = this.#state.lsn;
     if (this.#asked.length === 0) return undefined;
     const buckets = this.#asked.map((index) => ({ index, sum: table.digestBucket(index) }));
     return { type: "digests", list: true, bulk: false, buckets };
   }
 
   #batch(): number {
-    return Math.max(1, Math.floor((DIGEST_BUCKETS * ENTRIES_PER_QUESTION) / Math.max(1, this.#state.table.size)));
+    return Math.max(1, Math.floor((DIGEST_BUCKETS * this.#flow.questionEntries) / Math.max(1, this.#state.table.size)));
   }
 }
 
@@ -147,7 +153,7 @@ export class Settling {
  * The answer to a question: computed from the state as it is, and sent at once. It tells of no version that is
  * not durable; that it leaves out what such a version has replaced, it says.
  */
-export function answer(state: CoreState, durable: Lsn, question: Digests): Listing {
+export function answer(state: CoreState, durable: Lsn, question: Digests, listingBytes: number): Listing {
   const { table } = state;
   const differing = question.buckets.filter(({ index, sum }) => table.digestBucket(index) !== sum).map((b) => b.index);
   const listed: number[] = [];
@@ -155,10 +161,11 @@ export function answer(state: CoreState, durable: Lsn, question: Digests): Listi
   const busy: Uint8Array[] = [];
   let bytes = 0;
   for (const index of question.list ? differing : NOTHING) {
-    if (bytes > LISTING_BYTES) break;
+    if (bytes > listingBytes) break;
     listed.push(index);
     for (const slot of table.slotsOfBucket(index)) {
-      const { key, stamp, origin, seq } = state.entryAt(slot);
+      const { stamp, origin, seq, ...entry } = table.entryAt(slot);
+      const key = entry.key.slice();
       bytes += key.length + ORDER_BYTES;
       if (table.lsnAt(slot) > durable) busy.push(key);
       else entries.push({ key, value: null, stamp, origin, seq, expiresAt: 0 });

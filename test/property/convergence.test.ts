@@ -1,14 +1,17 @@
 /** Invariants I1 and I2: whatever is written, delivered, cut and delayed, coverage is true and all replicas end alike. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { LISTING_BYTES, QUESTION_ENTRIES } from "../../src/limits.ts";
 import type { FlowLimits } from "../../src/sync/flow.ts";
 import { Mesh } from "../models/mesh.ts";
 
 const index = fc.nat({ max: 4 });
-const writes = fc.array(fc.record({ key: fc.nat({ max: 3 }), value: fc.integer({ min: -3, max: 9 }) }), {
-  minLength: 1,
-  maxLength: 3,
+const write = fc.record({
+  key: fc.nat({ max: 5 }),
+  value: fc.integer({ min: -3, max: 9 }),
+  ttlMs: fc.constantFrom(0, 0, 0, 1, 2000, 20_000),
 });
+const writes = fc.array(write, { minLength: 1, maxLength: 3 });
 
 const step = fc.oneof(
   { weight: 4, arbitrary: fc.record({ type: fc.constant("write" as const), a: index, writes }) },
@@ -67,7 +70,17 @@ const TINY: FlowLimits = {
   stagedBytes: 1000,
   stagedEntries: 3,
   relayWaits: 2,
+  bulkEntries: 2,
+  questionEntries: 0,
+  listingBytes: LISTING_BYTES,
+  heldEntries: 1,
 };
+/** As much, and of a question about all buckets each answer tells of one. */
+const SHORT: FlowLimits = { ...TINY, questionEntries: QUESTION_ENTRIES, listingBytes: 1, heldEntries: 1000 };
+const FLOWS = { tiny: TINY, short: SHORT, normal: undefined } as const;
+
+/** Until no clock of the schedule shows anything that expires, and its tombstones may go. */
+const ALL_EXPIRED_MS = 20_000 + 2 * 9000 + 60_000;
 
 test.each([
   [2, "tiny"],
@@ -76,39 +89,45 @@ test.each([
   [3, "normal"],
   [5, "tiny"],
   [5, "normal"],
-])("%i replicas, %s pages: coverage is true at every step, and all converge when faults stop", (count, flow) => {
-  fc.assert(
-    fc.property(fc.array(step, { minLength: 10, maxLength: 200, size: "max" }), fc.boolean(), (steps, line) => {
-      const mesh = new Mesh(count, { flow: flow === "tiny" ? TINY : undefined });
-      for (let a = 0; a + 1 < count; a += 1) mesh.connect(a, a + 1);
-      for (const one of steps) {
-        run(mesh, one);
+] as const)(
+  "%i replicas, %s pages: coverage is true at every step, and all converge when faults stop",
+  (count, flow) => {
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 10, maxLength: 200, size: "max" }), fc.boolean(), (steps, line) => {
+        const mesh = new Mesh(count, { flow: FLOWS[flow] });
+        for (let a = 0; a + 1 < count; a += 1) mesh.connect(a, a + 1);
+        for (const one of steps) {
+          run(mesh, one);
+          mesh.checkCoverage();
+        }
+        mesh.pass(ALL_EXPIRED_MS);
+        connectAll(mesh, line);
+        mesh.settle();
         mesh.checkCoverage();
-      }
-      connectAll(mesh, line);
-      mesh.settle();
-      mesh.checkCoverage();
-      mesh.checkConverged();
-    }),
-    { numRuns: Number(process.env.WAVEKV_RUNS ?? 300) },
-  );
-});
+        mesh.checkConverged();
+      }),
+      { numRuns: Number(process.env.WAVEKV_RUNS ?? 300) },
+    );
+  },
+);
 
 test.each([
   [2, "tiny"],
   [3, "tiny"],
   [3, "normal"],
+  [3, "short"],
   [4, "normal"],
-])("%i replicas, %s pages, that collect tombstones: the same, and nothing comes back", (count, flow) => {
+] as const)("%i replicas, %s pages, that collect tombstones: the same, and nothing comes back", (count, flow) => {
   fc.assert(
     fc.property(fc.array(step, { minLength: 10, maxLength: 200, size: "max" }), fc.boolean(), (steps, line) => {
-      const mesh = new Mesh(count, { flow: flow === "tiny" ? TINY : undefined, collects: true });
+      const mesh = new Mesh(count, { flow: FLOWS[flow], collects: true });
       for (let a = 0; a + 1 < count; a += 1) mesh.connect(a, a + 1);
       for (const one of steps) {
         run(mesh, one);
         mesh.checkCoverage();
         mesh.checkNoResurrection();
       }
+      mesh.pass(ALL_EXPIRED_MS);
       connectAll(mesh, line);
       mesh.settle();
       mesh.checkCoverage();
@@ -135,13 +154,14 @@ const fault = fc.oneof(
 test.each([
   [3, "tiny"],
   [3, "normal"],
+  [3, "short"],
   [4, "normal"],
-])(
+] as const)(
   "%i replicas, %s pages: crashed, wiped, restored, evicted, returned, they end alike and nothing comes back",
   (count, flow) => {
     fc.assert(
       fc.property(fc.array(fault, { minLength: 10, maxLength: 200, size: "max" }), fc.boolean(), (faults, line) => {
-        const mesh = new Mesh(count, { flow: flow === "tiny" ? TINY : undefined, collects: true });
+        const mesh = new Mesh(count, { flow: FLOWS[flow], collects: true });
         const backups = mesh.nodes.map(({ records }) => [...records]);
         for (let a = 0; a + 1 < count; a += 1) mesh.connect(a, a + 1);
         for (const one of faults) {
@@ -155,8 +175,10 @@ test.each([
           else if (one.type === "return") mesh.members.add(node.name);
           else if (one.type === "repair") mesh.repair();
           else run(mesh, one);
+          mesh.checkCoverage(true);
         }
         for (const { name } of mesh.nodes) mesh.members.add(name);
+        mesh.pass(ALL_EXPIRED_MS);
         connectAll(mesh, line);
         mesh.run(10 * PROBE_TICKS);
         mesh.checkAlike();

@@ -5,7 +5,7 @@
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { FlowLimits } from "../../src/sync/flow.ts";
+import { FLOW_LIMITS, type FlowLimits } from "../../src/sync/flow.ts";
 import { Mesh } from "../models/mesh.ts";
 import { VirtualCluster } from "../models/virtual-cluster.ts";
 
@@ -13,6 +13,7 @@ const KEYS = 24;
 
 /** Two entries to a page, some four pages to a window. */
 const SMALL: FlowLimits = {
+  ...FLOW_LIMITS,
   pageBytes: 1000,
   pageEntries: 2,
   windowBytes: 700,
