@@ -38,7 +38,7 @@ export function checkSignal(signal: unknown): void {
 }
 
 /** The deadline of a call, milliseconds; `undefined`: none. @throws ReplicaError ERR_OPTION */
-export function checkTimeout(timeoutMs: unknown): void {
+export function checkTimeout(timeoutMs: unknown): asserts timeoutMs is number | undefined {
   if (timeoutMs !== undefined) inRange("timeoutMs", timeoutMs, 0, TIMEOUT_MS_MAX);
 }
 

@@ -2,12 +2,15 @@
  * What a live replica is made of: the parts, how they are wired to each other, and how they are let go of.
  * What a user may ask of them is in replica.ts.
  */
+
+import { AdmitHook } from "./admit-hook.ts";
 import { checkTimeout, knownFields, rejection } from "./arguments.ts";
 import type { CloseOptions } from "./calls.ts";
 import { systemClock, systemTimers, type Timers, type WallClock } from "./clock.ts";
 import type { CoreState } from "./core/core-state.ts";
 import { Driver } from "./driver.ts";
 import { isReplicaError, ReplicaError } from "./errors.ts";
+import { FirstSync } from "./first-sync.ts";
 import { Hooks } from "./hooks.ts";
 import { SecondaryIndexes } from "./layers/secondary-index.ts";
 import { isReserved } from "./limits.ts";
@@ -63,6 +66,9 @@ export class Engine {
   readonly #driver: Driver;
   readonly #telemetry: Telemetry;
   readonly #statusWatch: StatusWatch;
+  readonly #admitHook: AdmitHook | undefined;
+  readonly #onProgress: ReplicaOptions["onProgress"];
+  readonly #firstSync = new FirstSync();
   #closing: Promise<void> | undefined;
   #beforeClose: () => void = () => undefined;
 
@@ -72,6 +78,7 @@ export class Engine {
     if (options.readOnly === true) return engine;
     try {
       await engine.neighbours.open();
+      if (checked.syncTimeoutMs !== undefined) await engine.#waitForSync(checked.syncTimeoutMs);
     } catch (error) {
       engine.#driver.stop();
       await engine.neighbours.close();
@@ -83,7 +90,7 @@ export class Engine {
 
   private constructor(options: ReplicaOptions, checked: CheckedOptions, stored: Stored) {
     const { state, store, recovery, telemetry } = stored;
-    const { clusterId, limits, maxDriftMs, maxPeers } = checked;
+    const { clusterId, limits, maxDriftMs, maxPeers, syncIntervalMs, memberLeaseMs } = checked;
     const { clock = systemClock, timers = systemTimers, random = systemRandom, logger = consoleLogger } = options;
     this.#readOnly = options.readOnly === true;
     this.#checked = checked;
@@ -96,12 +103,19 @@ export class Engine {
     this.#store = store;
     this.#recovery = recovery;
     const isWatched = (): boolean => !this.watchers.isEmpty || this.hooks.has("change");
+    const { admit } = options;
+    const admitHook = admit === undefined ? undefined : new AdmitHook(admit, (error) => this.#onAdmitError(error));
+    this.#admitHook = admitHook;
+    this.#onProgress = options.onProgress;
     this.#replicator = new Replicator({
       state,
       clusterId,
       incarnation: random.hex64(),
       limits: { ...limits, maxDriftMs },
       maxPeers,
+      memberLeaseMs,
+      probeMs: syncIntervalMs,
+      admit: admitHook === undefined ? undefined : (entry, peer) => admitHook.ask(entry, peer),
       isReadable,
       isWatched,
       nextEpoch: (epoch) => epochAbove(epoch, random.hex64()),
@@ -152,7 +166,7 @@ export class Engine {
         view: (range) => this.reader.view(range),
         lsn: () => state.lsn,
         durable: (lsn) => this.#driver.durable(lsn, undefined),
-        publishedLsn: () => this.#replicator.durable.lsn,
+        changeNumber: () => this.#replicator.changeNumber,
         now,
         isLocal: (origin) => nodeIdOf(origin) === nodeIdOf(state.origin),
         onLagged: () => {
@@ -185,6 +199,7 @@ export class Engine {
     if (this.#readOnly) {
       throw new ReplicaError("ERR_READ_ONLY", "the replica was opened with readOnly: open it without to write");
     }
+    this.#admitHook?.assertIdle();
     if (this.#driver.failure !== undefined) throw this.#driver.failure;
   }
 
@@ -244,6 +259,8 @@ export class Engine {
   }
 
   #onSession(event: SessionEvent): void {
+    if (event.type === "progress") return this.#reportProgress(event);
+    if (event.type === "live") this.#firstSync.over();
     this.#telemetry.session(event);
     this.neighbours.onSession(event);
     this.#statusWatch.happened();
@@ -253,9 +270,31 @@ export class Engine {
     this.neighbours.warn(`the log has failed, only reads go on: ${error.message}`);
     this.watchers.close(error);
     this.peerWaits.close(error);
+    this.#firstSync.over();
     // The same promise is awaited by close(), which reports it.
     this.neighbours.close().catch(() => undefined);
     this.#statusWatch.happened();
+  }
+
+  async #waitForSync(timeoutMs: number): Promise<void> {
+    if (await this.#firstSync.within(timeoutMs, this.timers)) {
+      // What peers have brought is in memory; a failure is told by the log.
+      await this.#driver.durable(this.state.lsn, undefined).catch(() => undefined);
+    } else {
+      this.neighbours.warn(`opened without the data of others: no peer has brought it within ${timeoutMs} ms`);
+    }
+  }
+
+  #reportProgress({ nodeId, entries, entriesTotal }: Extract<SessionEvent, { type: "progress" }>): void {
+    try {
+      this.#onProgress?.({ phase: "catch-up", nodeId, entries, entriesTotal });
+    } catch (error) {
+      this.#logger.error(`onProgress has thrown: ${String(error)}`);
+    }
+  }
+
+  #onAdmitError(error: unknown): void {
+    this.#logger.error(`admit has thrown, which refuses the write: ${String(error)}`);
   }
 
   #reportRecovery({ truncatedBytes, corrupt, setAside, why }: RecoveryReport): void {

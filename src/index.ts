@@ -26,7 +26,16 @@ export type { Codec } from "./layers/value-shape.ts";
 export type { BatchOperation } from "./local-writes.ts";
 export type { Member } from "./neighbours.ts";
 export { openReplica } from "./open-replica.ts";
-export type { Durability, Limits, Logger, ReplicaOptions } from "./options.ts";
+export type {
+  Admit,
+  AdmitEntry,
+  CatchUpProgress,
+  Durability,
+  Limits,
+  Logger,
+  Progress,
+  ReplicaOptions,
+} from "./options.ts";
 export type { Random } from "./random.ts";
 export type { EntryInfo } from "./reader.ts";
 export type { Replica } from "./replica.ts";

@@ -91,3 +91,7 @@ export const HISTORY_MAX = 16_384;
 export const HISTORY_BYTES_MAX = 16 * 1024 * 1024;
 /** For how long they are kept when nobody watches. */
 export const HISTORY_MS = 60_000;
+/** How often a connection on which nothing happens compares digests. Well below the time after which silence ends it. */
+export const PROBE_MS = 5000;
+export const PROBE_MS_MIN = 50;
+export const PROBE_MS_MAX = 10_000;

@@ -77,6 +77,7 @@ export class LocalWrites {
   /** What the user is told when a write does not fit. */
   refusal(reason: RefusalReason): ReplicaError {
     const { maxValueBytes, maxKeys, maxBytes } = this.#limits;
+    if (reason === "admit") return new ReplicaError("ERR_LIMIT", "the option admit has refused a write");
     const message =
       reason === "value-too-long"
         ? `an encoded value has more than ${maxValueBytes} bytes: divide it, or raise limits.maxValueBytes everywhere`

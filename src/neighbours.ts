@@ -133,7 +133,7 @@ export class Neighbours {
     this.#connections.setTargets(this.members().filter(({ nodeId }) => nodeId !== own));
   }
 
-  onSession(event: SessionEvent): void {
+  onSession(event: Exclude<SessionEvent, { type: "progress" }>): void {
     if (event.type === "rotated") {
       this.warn(event.detail);
       this.#announce();

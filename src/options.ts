@@ -1,5 +1,5 @@
 /** The options of `openReplica`: what may be given, and what is refused. */
-import { checkFlag, inRange, knownFields, optionError } from "./arguments.ts";
+import { checkFlag, checkTimeout, inRange, knownFields, optionError } from "./arguments.ts";
 import type { Timers, WallClock } from "./clock.ts";
 import { STAMP_MILLIS_MAX } from "./hybrid-logical-clock.ts";
 import {
@@ -11,6 +11,9 @@ import {
   PEERS_MAX,
   PEERS_MIN,
   PEERS_STANDARD,
+  PROBE_MS,
+  PROBE_MS_MAX,
+  PROBE_MS_MIN,
   STORE_BYTES_MAX,
   VALUE_BYTES_MAX,
 } from "./limits.ts";
@@ -47,6 +50,31 @@ export interface Logger {
  */
 export type Durability = "always" | "os" | { readonly intervalMs: number };
 
+/** A write as `admit` gets it. */
+export interface AdmitEntry {
+  readonly key: string;
+  /** `undefined`: a delete. */
+  readonly value: unknown;
+  /** Who wrote it. */
+  readonly nodeId: string;
+  /** Milliseconds since 1970. Absent: never. */
+  readonly expiresAt?: number;
+}
+
+export type Admit = (entry: AdmitEntry, peer: string | undefined) => boolean;
+
+/** A peer brings what this replica has missed. */
+export interface CatchUpProgress {
+  readonly phase: "catch-up";
+  /** Who brings it. */
+  readonly nodeId: string;
+  /** That have come so far, and that may come at most: what was overwritten does not. */
+  readonly entries: number;
+  readonly entriesTotal: number;
+}
+
+export type Progress = RecoveryProgress | CatchUpProgress;
+
 export interface ReplicaOptions {
   /** Where the data is kept; created if absent. Default: nowhere, memory only. */
   readonly directory?: string;
@@ -66,14 +94,35 @@ export interface ReplicaOptions {
    * the place of one that is reached otherwise too. A cluster of any size works with any number.
    */
   readonly maxPeers?: number;
+  /**
+   * Asked about every write, of this replica (`peer` is undefined) and of peers; `false` refuses it. A local write rejects
+   * with ERR_LIMIT; one of a peer is counted under the reason `admit`, turns `status()` yellow, and is tried again every
+   * second: until all replicas agree on it, they differ. Has to answer at once, always alike, and must not write.
+   */
+  readonly admit?: Admit;
+  /**
+   * How often a connection on which nothing happens compares digests, and shows that it is alive, milliseconds. 50 to
+   * 10,000, default 5,000.
+   */
+  readonly syncIntervalMs?: number;
+  /**
+   * A member that nobody has heard of for so long no longer keeps deletes from being collected, milliseconds. Default:
+   * for ever. At least 60,000.
+   */
+  readonly memberLeaseMs?: number;
+  /**
+   * Open only once a peer has brought all that it had, or at the deadline, whichever comes first; the deadline is a
+   * warning. `true` stands for a deadline of 10,000 ms. Default false. Needs a transport.
+   */
+  readonly waitForSync?: boolean | { readonly timeoutMs: number };
   /** Refuse a damaged directory, instead of setting the damaged file aside and healing from peers. Default false. */
   readonly strict?: boolean;
   /** Only read a directory that nobody holds; writes reject with ERR_READ_ONLY. Default false. */
   readonly readOnly?: boolean;
   /** Default: warnings and errors go to the console. */
   readonly logger?: Logger;
-  /** Called now and then while a long recovery goes on. */
-  readonly onProgress?: (progress: RecoveryProgress) => void;
+  /** Called now and then while a long recovery goes on, and while a peer brings what this replica has missed. */
+  readonly onProgress?: (progress: Progress) => void;
   /** For tests: the wall clock, timers, randomness and the disk. */
   readonly clock?: WallClock;
   readonly timers?: Timers;
@@ -90,6 +139,10 @@ const OPTION_NAMES: readonly string[] = [
   "limits",
   "maxDriftMs",
   "maxPeers",
+  "admit",
+  "syncIntervalMs",
+  "memberLeaseMs",
+  "waitForSync",
   "strict",
   "readOnly",
   "logger",
@@ -107,8 +160,14 @@ export interface CheckedOptions {
   readonly limits: Required<Limits>;
   readonly maxDriftMs: number;
   readonly maxPeers: number;
+  readonly syncIntervalMs: number;
+  readonly memberLeaseMs: number | undefined;
+  /** How long opening waits for a peer's data; `undefined`: not at all. */
+  readonly syncTimeoutMs: number | undefined;
 }
 
+const SYNC_TIMEOUT_MS = 10_000;
+const MEMBER_LEASE_MS_MIN = 60_000;
 const CLUSTER_ID_BYTES_MAX = 64;
 const INTERVAL_MS_MAX = 60_000;
 const VALUE_BYTES_LIMIT = BATCH_BYTES_MAX;
@@ -132,6 +191,11 @@ export function checkOptions(options: ReplicaOptions): CheckedOptions {
     throw optionError("readOnly", "no transport: it takes part in nothing");
   }
   checkDurability(durability);
+  if (options.admit !== undefined && typeof options.admit !== "function") throw optionError("admit", "a function");
+  if (options.onProgress !== undefined && typeof options.onProgress !== "function") {
+    throw optionError("onProgress", "a function");
+  }
+  const { syncIntervalMs = PROBE_MS, memberLeaseMs } = options;
   return {
     nodeId,
     clusterId,
@@ -139,7 +203,26 @@ export function checkOptions(options: ReplicaOptions): CheckedOptions {
     limits: checkLimits(options.limits ?? {}),
     maxDriftMs: inRange("maxDriftMs", options.maxDriftMs ?? DRIFT_MS_MAX, 1000, 2 ** 40),
     maxPeers: inRange("maxPeers", options.maxPeers ?? PEERS_STANDARD, PEERS_MIN, PEERS_MAX),
+    syncIntervalMs: inRange("syncIntervalMs", syncIntervalMs, PROBE_MS_MIN, PROBE_MS_MAX),
+    memberLeaseMs:
+      memberLeaseMs === undefined
+        ? undefined
+        : inRange("memberLeaseMs", memberLeaseMs, MEMBER_LEASE_MS_MIN, Number.MAX_SAFE_INTEGER),
+    syncTimeoutMs: checkWaitForSync(options.waitForSync ?? false, transport !== undefined),
   };
+}
+
+/** How long to wait; `undefined`: not at all. @throws ReplicaError ERR_OPTION */
+function checkWaitForSync(wait: unknown, hasTransport: boolean): number | undefined {
+  if (wait === false) return undefined;
+  if (!hasTransport) throw optionError("waitForSync", "a transport: nobody else can bring anything");
+  if (wait === true) return SYNC_TIMEOUT_MS;
+  if (typeof wait !== "object" || wait === null || !("timeoutMs" in wait)) {
+    throw optionError("waitForSync", "true, false or { timeoutMs }");
+  }
+  knownFields(wait, ["timeoutMs"], "waitForSync");
+  checkTimeout(wait.timeoutMs);
+  return wait.timeoutMs as number;
 }
 
 function isClusterId(value: unknown): boolean {

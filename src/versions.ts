@@ -15,15 +15,15 @@ export function versionOf({ stamp, origin, seq }: VersionParts): Version {
   return `${stamp.toString(36)}.${seq.toString(36)}.${origin}`;
 }
 
-const EXPIRY = "expired.";
+const GONE = "gone.";
 
-/** Names the moment at which the version was over. No entry ever has it. */
-export function expiryVersionOf(parts: VersionParts): Version {
-  return EXPIRY + versionOf(parts);
+/** Names the moment at which a version went without another one in its place: it expired. No entry ever has it. */
+export function goneVersionOf(parts: VersionParts): Version {
+  return GONE + versionOf(parts);
 }
 
-export function isExpiryVersion(version: Version): boolean {
-  return version.startsWith(EXPIRY);
+export function isGoneVersion(version: Version): boolean {
+  return version.startsWith(GONE);
 }
 
 /** What the version of an entry names; `undefined` if it is none. */

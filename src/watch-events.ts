@@ -4,7 +4,7 @@ import { decodeValue } from "./codec/values.ts";
 import { isReserved } from "./limits.ts";
 import type { Change } from "./sync/committed.ts";
 import { type Entry, type Millis, nodeIdOf } from "./types.ts";
-import { expiryVersionOf, type Version, versionOf } from "./versions.ts";
+import { goneVersionOf, type Version, versionOf } from "./versions.ts";
 
 /** A version of a key that entered the store. Events of one batch follow each other and share `batch`. */
 export interface PutEvent<V = unknown> {
@@ -52,8 +52,12 @@ export function eventOf(change: Change): ChangeEvent | undefined {
   const before = previous === null ? {} : { previous: decodeValue(previous) };
   if (kind === "put" && entry.value !== null) return { ...putEvent(entry, entry.value, local), ...before };
   if (!existed) return undefined;
-  if (kind === "delete") return { type: "delete", ...common(entry, local), ...before };
-  return { type: "expire", ...common(entry, local), ...before, version: expiryVersionOf(entry) };
+  return {
+    type: kind === "expire" ? "expire" : "delete",
+    ...common(entry, local),
+    ...before,
+    version: versionOfChange(change),
+  };
 }
 
 /** Names the batch in which an entry was written. */
@@ -62,8 +66,8 @@ export function batchOf({ stamp, origin }: Entry): string {
 }
 
 /** The version in the event that a change is. */
-export function versionOfChange({ kind, entry }: Change): Version {
-  return kind === "expire" ? expiryVersionOf(entry) : versionOf(entry);
+export function versionOfChange({ kind, entry, dropped }: Change): Version {
+  return kind === "expire" || dropped === true ? goneVersionOf(entry) : versionOf(entry);
 }
 
 /** The event that an entry is to somebody who has not seen it, and does not know what was there before. */

@@ -10,7 +10,7 @@ import { type ByteRange, isInRange } from "./key-ranges.ts";
 import { HISTORY_BYTES_MAX, HISTORY_MAX, isReserved, WATCH_QUEUE_MAX } from "./limits.ts";
 import type { Change } from "./sync/committed.ts";
 import type { Entry, Lsn } from "./types.ts";
-import { isExpiryVersion, parseVersion, type Version, versionOf } from "./versions.ts";
+import { isGoneVersion, parseVersion, type Version, versionOf } from "./versions.ts";
 import { versionOfChange } from "./watch-events.ts";
 
 /** What somebody has missed: changes as they were published, or entries as they are now, in the order of commit. */
@@ -67,7 +67,7 @@ export class WatchHistory {
  *   that leaves no trace in the log
  */
 export function entriesAfter(version: Version, range: ByteRange, state: CoreState): readonly Entry[] | undefined {
-  const parts = isExpiryVersion(version) ? undefined : parseVersion(version);
+  const parts = isGoneVersion(version) ? undefined : parseVersion(version);
   if (parts === undefined) return undefined;
   const { table } = state;
   const earliest: Lsn = Math.max(0, state.lsn - WATCH_QUEUE_MAX, state.untracedLsn);

@@ -12,8 +12,9 @@ export interface WatchSource {
   /** The end of the change log, and what resolves when it is durable. */
   readonly lsn: () => Lsn;
   readonly durable: (lsn: Lsn) => Promise<unknown>;
-  /** Up to where changes have been published. */
-  readonly publishedLsn: () => Lsn;
+  /** The number of the last change that memory has made, and of the last one that was published. */
+  readonly changeNumber: () => number;
+  readonly publishedNumber: () => number;
   /** The time by which entries expire. */
   readonly now: () => Millis;
   readonly isLocal: (origin: Origin) => boolean;
@@ -32,8 +33,8 @@ export class Watcher {
   readonly #source: WatchSource;
   readonly #initial: boolean;
   readonly #release: () => void;
-  /** Changes up to this lsn, and expiries up to this moment, were visible when the watch or its last view began. */
-  #since: { lsn: Lsn; now: Millis };
+  /** Changes up to this number, and expiries up to this moment, were visible when the watch or its last view began. */
+  #since: { number: number; now: Millis };
   /** What is to be delivered before any change. */
   #opening: Iterator<WatchEvent> | undefined;
   /** Memory may be ahead of the disk: nobody may see what is not durable yet. */
@@ -51,10 +52,10 @@ export class Watcher {
     this.#source = source;
     this.#initial = initial;
     this.#release = release;
-    this.#since = { lsn: source.lsn(), now: source.now() };
+    this.#since = { number: source.changeNumber(), now: source.now() };
     if (start === "initial") this.#openView();
     else if (start === "unknown" && initial) this.#lagged = true;
-    else if (start === "unknown") this.#openWith([LAGGED].values(), source.publishedLsn());
+    else if (start === "unknown") this.#openWith([LAGGED].values(), Promise.resolve());
     else if (start !== "now") this.#resume(start);
   }
 
@@ -134,20 +135,18 @@ export class Watcher {
   }
 
   #openView(): void {
-    const lsn = this.#source.lsn();
-    this.#since = { lsn, now: this.#source.now() };
-    this.#openWith(this.#events(this.#source.view(this.range), this.#ofEntry), lsn);
+    this.#since = { number: this.#source.changeNumber(), now: this.#source.now() };
+    const durable = this.#source.durable(this.#source.lsn());
+    this.#openWith(this.#events(this.#source.view(this.range), this.#ofEntry), durable);
   }
 
   /** Goes on behind what was missed: then everything that is published from now on is news, expiries too. */
   #resume(missed: Missed): void {
+    const { durable, lsn, changeNumber, publishedNumber } = this.#source;
     const isPublished = missed.type === "changes";
-    const lsn = isPublished ? this.#source.publishedLsn() : this.#source.lsn();
-    this.#since = { lsn, now: Number.NEGATIVE_INFINITY };
-    const events = isPublished
-      ? this.#events(missed.changes.values(), eventOf)
-      : this.#events(missed.entries.values(), this.#ofEntry);
-    this.#openWith(events, lsn);
+    this.#since = { number: isPublished ? publishedNumber() : changeNumber(), now: Number.NEGATIVE_INFINITY };
+    if (isPublished) this.#openWith(this.#events(missed.changes.values(), eventOf), Promise.resolve());
+    else this.#openWith(this.#events(missed.entries.values(), this.#ofEntry), durable(lsn()));
   }
 
   readonly #ofEntry = (entry: Entry): WatchEvent => eventOfEntry(entry, this.#source.isLocal(entry.origin));
@@ -156,11 +155,11 @@ export class Watcher {
     return eventsFrom(items, of, this.#initial ? READY : undefined);
   }
 
-  /** @param lsn  the opening is for nobody's eyes before this is durable */
-  #openWith(events: Iterator<WatchEvent>, lsn: Lsn): void {
+  /** @param durable  the opening is for nobody's eyes before it resolves */
+  #openWith(events: Iterator<WatchEvent>, durable: Promise<unknown>): void {
     this.#opening = events;
     this.#openingIsDurable = false;
-    this.#source.durable(lsn).then(
+    durable.then(
       () => {
         this.#openingIsDurable = true;
         this.#wake();
@@ -170,8 +169,8 @@ export class Watcher {
   }
 
   /** Whether the consumer could not see it when the watch or its view began. */
-  #isNews({ kind, entry, lsn }: Change): boolean {
-    return kind === "expire" ? entry.expiresAt > this.#since.now : lsn > this.#since.lsn;
+  #isNews({ kind, entry, number }: Change): boolean {
+    return kind === "expire" ? entry.expiresAt > this.#since.now : number > this.#since.number;
   }
 
   #shift(): Change | undefined {

@@ -10,13 +10,13 @@ import { HISTORY_MS, isReserved } from "./limits.ts";
 import { RangeIndex } from "./range-index.ts";
 import type { Change } from "./sync/committed.ts";
 import type { Entry } from "./types.ts";
-import { isExpiryVersion, parseVersion, type Version } from "./versions.ts";
+import { isGoneVersion, parseVersion, type Version } from "./versions.ts";
 import { batchOf, type WatchEvent } from "./watch-events.ts";
 import { entriesAfter, WatchHistory } from "./watch-history.ts";
 import { iterationOf, type Start, Watcher, type WatchSource } from "./watcher.ts";
 
 export interface WatchersOptions {
-  readonly source: WatchSource;
+  readonly source: Omit<WatchSource, "publishedNumber">;
   readonly state: CoreState;
   readonly timers: Timers;
   readonly maxKeyBytes: number;
@@ -24,14 +24,17 @@ export interface WatchersOptions {
 
 export class Watchers {
   readonly #options: WatchersOptions;
+  readonly #source: WatchSource;
   readonly #watchers = new RangeIndex<Watcher>();
   readonly #history = new WatchHistory();
   /** Whether the history is kept: while somebody watches, and a while longer. */
   #isKeeping = false;
+  #publishedNumber = 0;
   #cancelForgetting: (() => void) | undefined;
 
   constructor(options: WatchersOptions) {
     this.#options = options;
+    this.#source = { ...options.source, publishedNumber: () => this.#publishedNumber };
   }
 
   /** How many watch. */
@@ -54,6 +57,7 @@ export class Watchers {
   /** Hands durable changes to all whom they concern. */
   publish(changes: readonly Change[]): void {
     if (!this.#isKeeping || changes.length === 0) return;
+    this.#publishedNumber = changes.at(-1)?.number ?? this.#publishedNumber;
     const grouped = groupedByBatch(withoutReserved(changes));
     this.#history.add(grouped);
     if (this.#watchers.size === 0) return;
@@ -75,7 +79,7 @@ export class Watchers {
     if (since !== undefined) checkSince(since);
     const range = watchedRange(options, this.#options.maxKeyBytes);
     const start: Start = since !== undefined ? this.#startAfter(since, range) : initial ? "initial" : "now";
-    const watcher = new Watcher(this.#options.source, range, initial, start, () => {
+    const watcher = new Watcher(this.#source, range, initial, start, () => {
       signal?.removeEventListener("abort", onAbort);
       this.#remove(watcher);
     });
@@ -162,7 +166,7 @@ function withoutReserved(changes: readonly Change[]): readonly Change[] {
 
 /** @throws ReplicaError ERR_OPTION */
 function checkSince(since: unknown): void {
-  if (typeof since === "string" && (isExpiryVersion(since) || parseVersion(since) !== undefined)) return;
+  if (typeof since === "string" && (isGoneVersion(since) || parseVersion(since) !== undefined)) return;
   throw optionError("since", "the version of an event");
 }
 

@@ -20,7 +20,10 @@ const LINES_MAX = 300;
 /** What users may import. To change the API, change this list in the same commit, and the README. */
 const PUBLIC_EXPORTS: Record<string, readonly string[]> = {
   ".": [
+    "Admit",
+    "AdmitEntry",
     "BatchOperation",
+    "CatchUpProgress",
     "ChangeEvent",
     "Channel",
     "ChannelReceiver",
@@ -52,6 +55,7 @@ const PUBLIC_EXPORTS: Record<string, readonly string[]> = {
     "PeerEvent",
     "PeerState",
     "PeerStatus",
+    "Progress",
     "PutEvent",
     "PutOptions",
     "Random",

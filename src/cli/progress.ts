@@ -1,9 +1,10 @@
 /** One line on a terminal that says how far a long reading has come, and goes away at its end. */
-import type { RecoveryProgress } from "../storage/recovery.ts";
+import type { Progress as OpenProgress } from "../options.ts";
 import { grouped, type Output } from "./output.ts";
 
 export interface Progress {
-  readonly report: (progress: RecoveryProgress) => void;
+  /** How far reading has come; what peers bring is not reading. */
+  readonly report: (progress: OpenProgress) => void;
   /** Takes the line away. */
   readonly end: () => void;
 }
@@ -14,7 +15,9 @@ const CLEAR_LINE = "\r\u001b[K";
 export function progressOn(output: Output): Progress {
   let shown = "";
   return {
-    report({ bytes, bytesTotal, entries }) {
+    report(progress) {
+      if (progress.phase === "catch-up") return;
+      const { bytes, bytesTotal, entries } = progress;
       if (!output.isTerminal || bytesTotal === 0) return;
       const percent = Math.floor((bytes / bytesTotal) * 100);
       const text = `reading, ${percent} %`;

@@ -13,7 +13,7 @@ export interface AdmissionLimits {
   readonly maxDriftMs: number;
 }
 
-export type RefusalReason = "key-too-long" | "value-too-long" | "clock-ahead" | "store-full" | "unreadable";
+export type RefusalReason = "key-too-long" | "value-too-long" | "clock-ahead" | "store-full" | "unreadable" | "admit";
 
 /** The store as an entry would find it. */
 export interface StoreSize {

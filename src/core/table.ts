@@ -67,7 +67,7 @@ export class EntryTable {
     return this.#lastLsn;
   }
 
-  /** The value of `lastLsn` at the last `expire` or `remove`: changes that have no place in the change log. */
+  /** Up to this lsn keys may have changed, by `expire` or `remove`, that have no place in the change log for it. */
   get untracedLsn(): Lsn {
     return this.#untracedLsn;
   }
@@ -119,7 +119,9 @@ export class EntryTable {
 
   /** Forgets the key, as the collection of tombstones does. */
   remove(slot: Slot): void {
-    this.#untracedLsn = this.#lastLsn;
+    // A tombstone was last changed at its own lsn; a value that is dropped changes now.
+    const changed = this.isTombstone(slot) ? this.lsnAt(slot) : this.#lastLsn;
+    this.#untracedLsn = Math.max(this.#untracedLsn, changed);
     const length = this.#leaveValue(slot);
     const lsn = this.lsnAt(slot);
     const hash = this.#records.rows.hashAt(slot);

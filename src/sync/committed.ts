@@ -23,7 +23,10 @@ export interface Change {
   /** That value; `null` also where previous values are not kept. */
   readonly previous: Uint8Array | null;
   readonly local: boolean;
-  readonly lsn: Lsn;
+  /** Changes of this process are numbered from 1 as memory makes them: tells which of them a view has seen already. */
+  readonly number: number;
+  /** The value was not overwritten but has gone, dead elsewhere: `entry` has the order of what was there. */
+  readonly dropped?: boolean;
 }
 
 /**
@@ -52,6 +55,14 @@ export interface Outgoing {
 export type SessionEvent =
   | { readonly type: "up"; readonly session: SessionId; readonly nodeId: string }
   | { readonly type: "live"; readonly session: SessionId; readonly nodeId: string }
+  /** A page of a catch-up has come: `entries` so far, of at most `entriesTotal`. */
+  | {
+      readonly type: "progress";
+      readonly session: SessionId;
+      readonly nodeId: string;
+      readonly entries: number;
+      readonly entriesTotal: number;
+    }
   /** The driver closes the channel. `nodeId`: who the peer said it is; `wasUp`: its hello was accepted. */
   | {
       readonly type: "end";

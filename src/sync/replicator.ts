@@ -9,7 +9,7 @@ import type { RefusalReason } from "../core/admission.ts";
 import type { CoreState } from "../core/core-state.ts";
 import { type VectorPairs, VersionVector } from "../core/version-vector.ts";
 import { assert, present, unreachable } from "../invariant.ts";
-import { HANDSHAKES_MAX, PEERS_CROWDED, PEERS_MAX } from "../limits.ts";
+import { HANDSHAKES_MAX, PEERS_CROWDED, PEERS_MAX, PROBE_MS } from "../limits.ts";
 import {
   type Entry,
   type Epoch,
@@ -44,7 +44,6 @@ import { type LocalWrite, StateWriter, type StateWriterOptions } from "./state-w
 
 /** The driver calls `tick` this often. All waiting is counted in ticks, so that a clock that jumps does no harm. */
 export const TICK_MS = 50;
-const PROBE_TICKS = 5000 / TICK_MS;
 const SILENT_TICKS = 15_000 / TICK_MS;
 /** A connection that has not said hello by then is nobody's. */
 const HELLO_TICKS = 5000 / TICK_MS;
@@ -65,6 +64,8 @@ export interface ReplicatorOptions extends StateWriterOptions {
   readonly memberLeaseMs?: Millis | undefined;
   /** Whether quiet replicas whose digests differ compare what they hold. Default: true; tests of all else switch it off. */
   readonly repairs?: boolean;
+  /** How often a connection on which nothing happens compares digests. Default: PROBE_MS. */
+  readonly probeMs?: Millis | undefined;
   /** For tests. Default: ROUND_MS. */
   readonly roundMs?: Millis | undefined;
   /** For tests. Default: FLOW_LIMITS. */
@@ -98,6 +99,7 @@ export class Replicator {
   /** Of the process that was sent it: how far a catch-up had come when its session broke. */
   readonly #unfinished = new Map<NodeId, { readonly incarnation: string; readonly cursor: Lsn }>();
   #frontierTold: number;
+  readonly #probeTicks: number;
 
   constructor(options: ReplicatorOptions) {
     const { state } = options;
@@ -106,6 +108,7 @@ export class Replicator {
     this.#writer = new StateWriter(options);
     this.#durable = { lsn: state.lsn, coverage: state.covered.clone() };
     this.#frontierTold = this.#writer.frontierVersion;
+    this.#probeTicks = Math.ceil((options.probeMs ?? PROBE_MS) / TICK_MS);
     const send = (session: Session, message: Message): number => this.#send(session, message);
     this.#flow = options.flow ?? FLOW_LIMITS;
     this.#settler = new Settler({
@@ -178,6 +181,11 @@ export class Replicator {
   /** The time by which entries expire. Never goes back. */
   now(wallClock: Millis): Millis {
     return this.#writer.now(wallClock);
+  }
+
+  /** The number of the last change that memory has made, see `Change`. */
+  get changeNumber(): number {
+    return this.#writer.changeNumber;
   }
 
   /** The highest stamp seen or issued. */
@@ -373,7 +381,7 @@ export class Replicator {
       if (peer.outbound.acked.dominates(this.#durable.coverage)) session.caughtUpAt = now;
       // A digest is worth most when nothing is on its way, but a sign of life is due in any case.
       const sinceTick = this.#isSettled ? session.lastProbeTick : session.lastSentTick;
-      if (this.#tick - sinceTick >= PROBE_TICKS) {
+      if (this.#tick - sinceTick >= this.#probeTicks) {
         session.lastProbeTick = this.#tick;
         this.#send(session, { type: "probe", digest: this.#state.table.digestRoot(), wallClock: now });
       }
@@ -427,6 +435,9 @@ export class Replicator {
     if (unfinished?.incarnation === hello.incarnation) outbound.resume(unfinished.cursor);
     this.#unfinished.delete(hello.nodeId);
     this.#sessionByPeer.set(hello.nodeId, session);
+    for (const [origin, seq] of outbound.acked.above(this.#state.covered)) {
+      session.entriesDue += seq - this.#state.covered.get(origin);
+    }
     this.#writer.recordAcks(hello.nodeId, outbound.acked);
     // Between our hello and now more may have become durable than it said.
     const untold = this.#durable.coverage.above(session.told);
@@ -554,6 +565,7 @@ export class Replicator {
     // What the peer claims to have sent, it has.
     if (claims.length > 0) outbound.acknowledged(claims, 0, this.#durable);
     const wasLive = inbound.live;
+    if (!wasLive) this.#reportProgress(session, peer);
     const transfer = inbound.stage(page);
     if (transfer !== undefined) {
       this.#apply(session, peer, transfer.entries, transfer.complete, now);
@@ -562,6 +574,11 @@ export class Replicator {
     if (this.#sessions.get(session.id) !== session) return;
     if (!wasLive && inbound.live) this.#events.push({ type: "live", session: session.id, nodeId: peer.nodeId });
     if (this.#isSettled) this.#ack(session);
+  }
+
+  #reportProgress({ id, entriesIn, entriesDue }: Session, { nodeId }: Peer): void {
+    const entriesTotal = Math.max(entriesIn, entriesDue);
+    this.#events.push({ type: "progress", session: id, nodeId, entries: entriesIn, entriesTotal });
   }
 
   #checkCoverage(session: Session, pairs: VectorPairs): boolean {
@@ -578,6 +595,7 @@ export class Replicator {
     }
     const { inbound } = peer;
     const outcome = {
+      peer: peer.nodeId,
       refused: (entry: Entry, reason: RefusalReason): void => {
         session.reject(reason);
         inbound.refuse(entry);

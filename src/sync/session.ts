@@ -48,6 +48,8 @@ export class Session {
   /** Entries that came in pages and that went out in pages: what a write costs to deliver. */
   entriesIn = 0;
   entriesOut = 0;
+  /** Writes that the peer had and we did not when it said hello: more entries than these do not come in the catch-up. */
+  entriesDue = 0;
   framesSent = 0;
   framesReceived = 0;
   /** Received when the record that is on its way to the disk was taken. */

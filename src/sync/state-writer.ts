@@ -28,12 +28,19 @@ export interface StateWriterOptions {
   readonly limits: AdmissionLimits;
   /** Whether the key and the value of a peer's entry can be decoded. */
   readonly isReadable: (entry: Entry) => boolean;
+  /**
+   * Asked last about every write of a user, local ones (`peer` is undefined) and those of peers; `false` refuses it.
+   * Must not change anything.
+   */
+  readonly admit?: ((entry: Entry, peer: NodeId | undefined) => boolean) | undefined;
   /** Whether anybody looks at changes now; if not, only those of reserved keys are kept. Default: always. */
   readonly isWatched?: () => boolean;
 }
 
 /** What becomes of the entries of a transfer that are not simply applied. */
 export interface TransferOutcome {
+  /** Who has sent it. */
+  readonly peer: NodeId;
   refused(entry: Entry, reason: RefusalReason): void;
   /** The key now holds `entry` or what dominates it. */
   accepted(entry: Entry): void;
@@ -44,16 +51,19 @@ export class StateWriter {
   readonly #limits: AdmissionLimits;
   readonly #isReadable: (entry: Entry) => boolean;
   readonly #isWatched: () => boolean;
+  readonly #admit: StateWriterOptions["admit"];
   readonly #clock: HybridLogicalClock;
   readonly #pending: Pending;
   readonly #openedLsn: Lsn;
+  #changeNumber = 0;
   #frontierVersion = 0;
 
-  constructor({ state, limits, isReadable, isWatched = () => true }: StateWriterOptions) {
+  constructor({ state, limits, isReadable, isWatched = () => true, admit }: StateWriterOptions) {
     this.#state = state;
     this.#limits = limits;
     this.#isReadable = isReadable;
     this.#isWatched = isWatched;
+    this.#admit = admit;
     this.#clock = new HybridLogicalClock(Math.max(state.lease, state.highestStamp));
     this.#pending = new Pending(state);
     this.#openedLsn = state.lsn;
@@ -71,6 +81,11 @@ export class StateWriter {
   /** Counts how often the frontier has grown. */
   get frontierVersion(): number {
     return this.#frontierVersion;
+  }
+
+  /** The number of the last change, see `Change`. */
+  get changeNumber(): number {
+    return this.#changeNumber;
   }
 
   /** The time by which entries expire. Never goes back. */
@@ -94,6 +109,7 @@ export class StateWriter {
       const entry: Entry = { key, value, stamp: stampAt(now), origin, seq: 1, expiresAt };
       const reason = refusal(entry, this.#limits, { keys, bytes, present: isPresent }, now);
       if (reason !== undefined) return reason;
+      if (this.#admission(entry, undefined) !== undefined) return "admit";
       if (!isPresent) keys += 1;
       bytes += key.length + (value?.length ?? 0);
     }
@@ -142,7 +158,7 @@ export class StateWriter {
       // Covered means dominated (I2): it is this rule, not the tombstone, that keeps the dead dead.
       // A loser is not looked at: what dominates it is here already.
       if (!this.#state.covered.covers(entry.origin, entry.seq) && this.#state.isWinner(entry)) {
-        const reason = this.#refusal(entry, now);
+        const reason = this.#refusal(entry, outcome.peer, now);
         if (reason !== undefined) {
           outcome.refused(entry, reason);
           continue;
@@ -198,9 +214,17 @@ export class StateWriter {
       const existed = entry.value !== null && (entry.expiresAt === 0 || entry.expiresAt > expiryNow);
       this.#execute({ type: "collect", key, origin, seq }, unit);
       if (!existed) continue;
-      const { lsn } = this.#state;
       const gone = { ...entry, value: null };
-      unit.changes.push({ kind: "delete", entry: gone, existed, previous: entry.value, local: false, lsn });
+      const number = ++this.#changeNumber;
+      unit.changes.push({
+        kind: "delete",
+        entry: gone,
+        existed,
+        previous: entry.value,
+        local: false,
+        number,
+        dropped: true,
+      });
     }
     this.#finish(unit, undefined);
   }
@@ -262,12 +286,16 @@ export class StateWriter {
     this.#finish(unit, undefined);
   }
 
-  #refusal(entry: Entry, now: Millis): RefusalReason | undefined {
+  #refusal(entry: Entry, peer: NodeId, now: Millis): RefusalReason | undefined {
     const { table, covered } = this.#state;
     if (!this.#isReadable(entry)) return "unreadable";
     if (covered.size >= ORIGINS_MAX && covered.get(entry.origin) === 0) return "store-full";
     const size = { keys: table.size, bytes: table.bytes, present: table.find(entry.key) !== NO_SLOT };
-    return refusal(entry, this.#limits, size, now);
+    return refusal(entry, this.#limits, size, now) ?? this.#admission(entry, peer);
+  }
+
+  #admission(entry: Entry, peer: NodeId | undefined): RefusalReason | undefined {
+    return this.#admit === undefined || isReserved(entry.key) || this.#admit(entry, peer) ? undefined : "admit";
   }
 
   #set(entry: Entry, local: boolean, expiryNow: Millis, unit: UnitBuilder): void {
@@ -286,7 +314,7 @@ export class StateWriter {
     const previous = existed ? (table.valueAt(slot)?.slice() ?? null) : null;
     this.#execute({ type: "set", entry }, unit);
     const kind = entry.value === null ? "delete" : "put";
-    unit.changes.push({ kind, entry, existed, previous, local, lsn: this.#state.lsn });
+    unit.changes.push({ kind, entry, existed, previous, local, number: ++this.#changeNumber });
   }
 
   /** The change that readers saw when the time of an entry was over. */
@@ -298,7 +326,7 @@ export class StateWriter {
       existed: true,
       previous: entry.value,
       local: entry.origin === this.#state.origin,
-      lsn: this.#state.table.lsnAt(slot),
+      number: ++this.#changeNumber,
     };
   }
 

@@ -113,7 +113,8 @@ export class Telemetry {
 
   session(event: SessionEvent): void {
     // What else may happen is none of a connection's beginnings and ends.
-    if (event.type === "rotated" || event.type === "overdue" || event.type === "repaired") return;
+    if (event.type === "rotated" || event.type === "progress" || event.type === "overdue" || event.type === "repaired")
+      return;
     const { session, nodeId, type } = event;
     if (type === "up") {
       this.sessionsBegun += 1;

@@ -6,6 +6,7 @@ import { HISTORY_BYTES_MAX, HISTORY_MAX, HISTORY_MS, WATCH_QUEUE_MAX } from "../
 import { MemoryDisk } from "../../src/storage/memory-disk.ts";
 import type { Change } from "../../src/sync/committed.ts";
 import type { Origin } from "../../src/types.ts";
+import { versionOf } from "../../src/versions.ts";
 import { groupedByBatch, Watchers } from "../../src/watchers.ts";
 import { GatedDisk } from "../models/gated-disk.ts";
 import { VirtualTime } from "../models/virtual-time.ts";
@@ -15,7 +16,7 @@ const ORIGIN = `n/${"0".repeat(16)}` as Origin;
 
 function change(key: string, stamp: number): Change {
   const entry = { key: Buffer.from(key), value: null, stamp, origin: ORIGIN, seq: stamp, expiresAt: 0 };
-  return { kind: "delete", entry, existed: true, previous: null, local: true, lsn: stamp };
+  return { kind: "delete", entry, existed: true, previous: null, local: true, number: stamp };
 }
 
 interface Told {
@@ -253,7 +254,7 @@ test("who does not read for 10^6 changes gets lagged: a bounded queue, then noth
     view: () => [].values(),
     lsn: () => 0,
     durable: () => Promise.resolve(),
-    publishedLsn: () => 0,
+    changeNumber: () => 0,
     now: () => 0,
     isLocal: () => true,
     onLagged: () => {
@@ -278,6 +279,32 @@ test("who does not read for 10^6 changes gets lagged: a bounded queue, then noth
   expect(await told(later)).toMatchObject({ short: ["lagged"] });
   expect(lagged).toBe(2);
   watchers.close();
+});
+
+test("a value that is dropped because it is dead elsewhere is news to every watch from before, with a version of its own", async () => {
+  const time = new VirtualTime();
+  const source = {
+    view: () => [].values(),
+    lsn: () => 7,
+    durable: () => Promise.resolve(),
+    changeNumber: () => 5,
+    now: () => 0,
+    isLocal: () => true,
+    onLagged: () => undefined,
+  };
+  const watchers = new Watchers({ source, state: new CoreState(ORIGIN), timers: time, maxKeyBytes: 100 });
+  const events = watchers.watch({});
+  const first = watchers.watch({});
+  // Made before the watch began, and published after it.
+  watchers.publish([change("early", 5)]);
+  watchers.publish([{ ...change("k", 6), dropped: true }]);
+  const { short, versions } = await told(events);
+  expect(short).toEqual(["delete k"]);
+  expect(versions[0]).not.toBe(versionOf(change("k", 6).entry));
+  expect((await told(watchers.watch({ since: versions[0]! }))).short).toEqual([]);
+  expect((await told(first)).short).toEqual(["delete k"]);
+  watchers.close();
+  expect(time.pending).toBe(0);
 });
 
 describe("batches", () => {
