@@ -222,7 +222,7 @@ function checkWaitForSync(wait: unknown, hasTransport: boolean): number | undefi
   }
   knownFields(wait, ["timeoutMs"], "waitForSync");
   checkTimeout(wait.timeoutMs);
-  return wait.timeoutMs as number;
+  return wait.timeoutMs;
 }
 
 function isClusterId(value: unknown): boolean {

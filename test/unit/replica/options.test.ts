@@ -74,10 +74,9 @@ describe("admit", () => {
 
   test("must not write: such a write is refused, the one that was asked about goes on", async () => {
     const inner: Promise<unknown>[] = [];
-    let replica: Replica | undefined;
-    replica = await open({
+    const replica: Replica = await open({
       admit: ({ key }) => {
-        if (key === "a") inner.push(failureOf(() => replica?.put("b", 1)));
+        if (key === "a") inner.push(failureOf(() => replica.put("b", 1)));
         return true;
       },
     });
