@@ -3,6 +3,7 @@
  * two quiet replicas turn out to differ. Settling has the questions and answers themselves.
  */
 import type { CoreState } from "../core/core-state.ts";
+import type { Slot } from "../core/table.ts";
 import type { VectorPairs } from "../core/version-vector.ts";
 import type { Entry, Millis } from "../types.ts";
 import type { SessionEvent, SessionId } from "./committed.ts";
@@ -157,9 +158,18 @@ export class Settler {
     else peer.outbound.release(this.#host.durable);
   }
 
-  #resend(peer: Peer, lacking: readonly number[]): void {
-    const { state, durable } = this.#host;
-    const slots = lacking.filter((slot) => state.table.lsnAt(slot) <= durable.lsn);
-    peer.outbound.resend(slots.map((slot) => state.entryAt(slot)));
+  /** A window full at most: what is left still differs, and the next repair finds it. */
+  #resend(peer: Peer, lacking: readonly Slot[]): void {
+    const { state, durable, flow } = this.#host;
+    const entries: Entry[] = [];
+    let bytes = 0;
+    for (const slot of lacking) {
+      if (bytes >= flow.windowBytes) break;
+      if (state.table.lsnAt(slot) > durable.lsn) continue;
+      const entry = state.entryAt(slot);
+      bytes += entry.key.length + (entry.value?.length ?? 0);
+      entries.push(entry);
+    }
+    peer.outbound.resend(entries);
   }
 }

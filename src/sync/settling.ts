@@ -26,7 +26,7 @@ export type SettleGoal = "stale" | "bulk" | "repair";
 
 /** What an answer says about our entries. */
 export interface Verdict {
-  /** Values of ours that were deleted where the peer covers them. */
+  /** Entries of ours, told without their values, that were deleted where the peer covers them. */
   readonly dead: readonly Entry[];
   /** Entries of ours that the peer neither covers nor holds, nor anything that beats them. */
   readonly lacking: readonly Slot[];
@@ -131,7 +131,7 @@ export class Settling {
       if (order >= 0) continue;
       if (!covered.covers(ours.origin, ours.seq)) lacking.push(slot);
       // A tombstone stays until every member covers it.
-      else if (ours.value !== null) dead.push(this.#state.entryAt(slot));
+      else if (ours.value !== null) dead.push({ ...ours, key: ours.key.slice(), value: null });
     }
   }
 

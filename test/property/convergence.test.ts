@@ -106,7 +106,7 @@ test.each([
         mesh.checkCoverage();
         mesh.checkConverged();
       }),
-      { numRuns: Number(process.env.WAVEKV_RUNS ?? 300) },
+      { numRuns: Number(process.env.WAVEKV_RUNS ?? 200) },
     );
   },
 );

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { FLOW_LIMITS } from "../../../src/sync/flow.ts";
 import type { Digests, Listing, Page } from "../../../src/sync/messages.ts";
-import type { Entry, NodeId } from "../../../src/types.ts";
+import { type Entry, type Epoch, makeOrigin, type NodeId } from "../../../src/types.ts";
 import { Mesh } from "../../models/mesh.ts";
 import { entry, hello, NOW, OneReplicator, OWN, PEER, page, THIRD } from "./one-replicator.ts";
 
@@ -149,4 +149,25 @@ test("a replica whose clock is a day ahead does not take from others what it has
   mesh.pass(3_600_000 + 60_000);
   mesh.run(400);
   expect(mesh.nodes.map(({ state }) => state.table.size)).toEqual([0, 0, 0]);
+});
+
+test("a repair sends a window full at a time", () => {
+  const one = new OneReplicator({ limits: LIMITS, flow: { ...FLOW_LIMITS, windowBytes: 10_000 } });
+  one.meet(1);
+  one.meet(2, third());
+  const origin = makeOrigin("gone" as NodeId, "00000000000000dd" as Epoch);
+  const value = new Uint8Array(900);
+  // Of somebody who has left before it could claim what it had sent: nobody covers it.
+  one.receive(2, page(Array.from({ length: 300 }, (_, n) => entry(`k${n}`, n + 1, { value, origin }))));
+  one.commit();
+  one.receive(1, { type: "ack", frames: 100, kept: 0, vector: [] });
+  expect(one.take(1, "page").flatMap(({ entries }) => entries).length).toBe(300);
+  one.replicator.repair();
+  one.collect();
+  for (let [asked] = one.take(1, "digests"); asked !== undefined; [asked] = one.take(1, "digests")) {
+    one.receive(1, nothingOf(asked));
+  }
+  const again = one.take(1, "page").flatMap(({ entries }) => entries).length;
+  expect(again).toBeGreaterThan(0);
+  expect(again).toBeLessThan(20);
 });
