@@ -8,6 +8,13 @@ import { MemoryDisk } from "../../src/storage/memory-disk.ts";
 const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
 const readme = read("README.md");
 
+const OPTION_TYPES = new Set([
+  "PeerOptions",
+  "AuthenticationOptions",
+  "TcpTransportOptions",
+  "WebSocketTransportOptions",
+]);
+
 /** The code spans in the first column of the table behind a heading. */
 function firstColumn(markdown: string, heading: string): string[] {
   const section = markdown.split(`${heading}\n`)[1]?.split(/^#/m)[0] ?? "";
@@ -33,6 +40,19 @@ describe("tables", () => {
     expect(options).toContain("directory");
     const listed = firstColumn(readme, "### Options of `openReplica`");
     expect(listed.sort()).toEqual(options.sort());
+  });
+
+  test("every option of the transports, and no other", () => {
+    const names = (path: string): string[] => {
+      const declared = [...read(path).matchAll(/^export interface (\w+)[^{]*\{\n(.*?)^\}/gms)];
+      const bodies = declared.filter(([, name = ""]) => OPTION_TYPES.has(name)).map(([, , body = ""]) => body);
+      return bodies.flatMap((body) => [...body.matchAll(/^ {2}readonly (\w+)\?:/gm)].map(([, name = ""]) => name));
+    };
+    const files = ["options", "authentication-gate", "tcp-options", "websocket"];
+    const options = new Set(files.flatMap((file) => names(`transports/${file}.ts`)));
+    expect(options).toContain("maxQueuedBytes");
+    expect(options).toContain("secret");
+    expect(firstColumn(readme, "#### Options of transports").sort()).toEqual([...options].sort());
   });
 
   test("the custom transport is the one that passes the contract", () => {
