@@ -1,6 +1,7 @@
 /** Deletes are forgotten once everybody has seen them, and stay deleted whatever comes back. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Replica } from "../../../src/index.ts";
+import type { ReplicaOptions } from "../../../src/options.ts";
 import { MemoryDisk } from "../../../src/storage/memory-disk.ts";
 import { VirtualCluster } from "../../models/virtual-cluster.ts";
 import { failureOf } from "./stage.ts";
@@ -16,10 +17,10 @@ beforeEach(() => {
 });
 afterEach(() => cluster.close());
 
-function open(nodeId: string, directory = "/data"): Promise<Replica> {
+function open(nodeId: string, directory = "/data", options: ReplicaOptions = {}): Promise<Replica> {
   const disk = disks.get(nodeId) ?? new MemoryDisk();
   disks.set(nodeId, disk);
-  return cluster.open(nodeId, { disk, directory });
+  return cluster.open(nodeId, { disk, directory, ...options });
 }
 
 async function close(replica: Replica): Promise<void> {
@@ -135,6 +136,28 @@ describe("eviction", () => {
     await cluster.until(() => a.status().members.length === 3, "c is a member again");
     await cluster.live();
     expect(a.status().health).toBe("green");
+  });
+
+  test("of whoever is away for longer than memberLeaseMs, by itself, and only while deletes wait", async () => {
+    const lease = { memberLeaseMs: 10 * MINUTE_MS };
+    const [a, b] = [await open("a", "/data", lease), await open("b", "/data", lease)];
+    const c = await open("c", "/data", lease);
+    await cluster.live();
+    await a.put("key", 1);
+    await cluster.converged();
+    await close(c);
+    await cluster.time.run(30 * MINUTE_MS);
+    expect(a.status().members).toEqual(["a", "b", "c"]);
+    await a.delete("key");
+    await cluster.time.run(9 * MINUTE_MS);
+    expect(b.status()).toMatchObject({ tombstones: 1, members: ["a", "b", "c"] });
+    await forgotten([a, b]);
+    expect(a.status().members).toEqual(["a", "b"]);
+    expect(cluster.warnings.join()).toContain('"c" was not heard of for too long and is evicted');
+    const again = await open("c", "/data", lease);
+    await cluster.until(() => a.status().members.length === 3, "c is a member again");
+    await cluster.converged();
+    expect(again.has("key")).toBe(false);
   });
 
   test("what an old backup holds and all have forgotten stays deleted", async () => {
