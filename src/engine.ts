@@ -12,6 +12,7 @@ import { Driver } from "./driver.ts";
 import { isReplicaError, ReplicaError } from "./errors.ts";
 import { FirstSync } from "./first-sync.ts";
 import { Hooks } from "./hooks.ts";
+import { Merges } from "./layers/merges.ts";
 import { SecondaryIndexes } from "./layers/secondary-index.ts";
 import { isReserved } from "./limits.ts";
 import { Neighbours } from "./neighbours.ts";
@@ -102,6 +103,10 @@ export class Engine {
     telemetry.nodeId = nodeIdOf(state.origin);
     this.#store = store;
     this.#recovery = recovery;
+    const { maxKeyBytes, maxValueBytes } = limits;
+    const warn = (message: string): void => this.neighbours.warn(message);
+    const merges =
+      checked.merge.size === 0 ? undefined : new Merges(checked.merge, { state, maxKeyBytes, maxValueBytes, warn });
     const isWatched = (): boolean => !this.watchers.isEmpty || this.hooks.has("change");
     const { admit } = options;
     const admitHook = admit === undefined ? undefined : new AdmitHook(admit, (error) => this.#onAdmitError(error));
@@ -118,6 +123,7 @@ export class Engine {
       admit: admitHook === undefined ? undefined : (entry, peer) => admitHook.ask(entry, peer),
       isReadable,
       isWatched,
+      wholes: merges,
       nextEpoch: (epoch) => epochAbove(epoch, random.hex64()),
       members: () => this.neighbours.members().map(({ nodeId }) => nodeId as NodeId),
     });
@@ -150,18 +156,29 @@ export class Engine {
     });
     const parts = { state, replicator: this.#replicator, driver: this.#driver, clock, hooks: this.hooks, telemetry };
     const { transport } = options;
-    this.neighbours = new Neighbours({ ...parts, clusterId, maxPeers, transport, timers, random, logger });
+    this.neighbours = new Neighbours({
+      ...parts,
+      merge: namesOf(checked.merge),
+      clusterId,
+      maxPeers,
+      transport,
+      timers,
+      random,
+      logger,
+    });
     this.peerWaits = new PeerWaits({ ...parts, neighbours: this.neighbours });
-    this.reader = new Reader({ state, now, maxKeyBytes: limits.maxKeyBytes, assertOpen: () => this.assertOpen() });
+    this.reader = new Reader({ state, now, maxKeyBytes, merges, assertOpen: () => this.assertOpen() });
     this.writer = new Writer({
       ...parts,
       reader: this.reader,
       limits,
       now,
       peerWaits: this.peerWaits,
+      merges,
       assertWritable: () => this.assertWritable(),
     });
     this.watchers = new Watchers({
+      isMerged: (key) => merges?.wholeOf(key) !== undefined,
       source: {
         view: (range) => this.reader.view(range),
         lsn: () => state.lsn,
@@ -180,8 +197,10 @@ export class Engine {
     this.indexes = new SecondaryIndexes({
       state,
       now,
+      view: (range) => this.reader.view(range),
+      merges,
       assertOpen: () => this.assertOpen(),
-      warn: (message) => this.neighbours.warn(message),
+      warn,
     });
     this.upkeep = new Upkeep({ state, driver: this.#driver, store });
     void stored.failed?.then((error) => this.#driver.fail(error));
@@ -335,6 +354,10 @@ export class Engine {
       closing.then(resolve, reject).finally(cancel);
     });
   }
+}
+
+function namesOf(kinds: CheckedOptions["merge"]): Record<string, string> {
+  return Object.fromEntries([...kinds].map(([prefix, kind]) => [prefix, kind?.name ?? "lww"]));
 }
 
 function closedError(): ReplicaError {

@@ -18,6 +18,7 @@ export type { KeyRange } from "./key-ranges.ts";
 export type { LeaseHolder } from "./layers/claims.ts";
 export type { Lease } from "./layers/held-lease.ts";
 export type { LeaseOptions } from "./layers/leases.ts";
+export type { CustomMerge, MergeKind } from "./layers/merge-kinds.ts";
 export type { Namespace } from "./layers/namespace.ts";
 export type { NamespaceTransaction } from "./layers/scoped-transaction.ts";
 export type { IndexedEntry, IndexOptions, SecondaryIndex } from "./layers/secondary-index.ts";

@@ -26,6 +26,8 @@ export interface Member {
   readonly epoch: string;
   /** Of this library. */
   readonly version: string;
+  /** How it merges, by prefix; has to be the same everywhere. */
+  readonly merge: Readonly<Record<string, string>>;
 }
 
 export interface NeighboursOptions {
@@ -41,6 +43,8 @@ export interface NeighboursOptions {
   readonly logger: Logger;
   readonly hooks: Hooks;
   readonly telemetry: Telemetry;
+  /** How we merge, by prefix: names of kinds. */
+  readonly merge: Readonly<Record<string, string>>;
 }
 
 /** What a person has to set right, by the code with which sessions end. */
@@ -67,6 +71,7 @@ export class Neighbours {
   readonly #problems = new Map<string, Millis>();
   /** When strangers that ended with a code were last told of. */
   readonly #toldOf = new Map<string, Millis>();
+  readonly #toldOfMerge = new Set<string>();
   readonly #refusals = new Refusals();
   /** Since when nobody has had a place for us. */
   #refusedSince: Millis | undefined;
@@ -118,7 +123,33 @@ export class Neighbours {
   problems(): string[] {
     const since = this.#options.clock.now() - PROBLEM_MS;
     for (const [message, at] of this.#problems) if (at < since) this.#problems.delete(message);
-    return [...this.#problems.keys()];
+    return [...this.#problems.keys(), ...this.#mergeProblems()];
+  }
+
+  /** Members that put values together in another way than we do: what they show of the same parts is not what we show. */
+  #mergeProblems(): string[] {
+    const own = nodeIdOf(this.#options.state.origin);
+    const kindsOf = (merge: Readonly<Record<string, string>>): string => {
+      return Object.entries(merge)
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([prefix, kind]) => `${prefix} ${kind}`)
+        .join(", ");
+    };
+    const ours = kindsOf(this.#options.merge);
+    return this.members()
+      .filter((member) => member.nodeId !== own && kindsOf(member.merge) !== ours)
+      .map(({ nodeId, merge }) => {
+        const theirs = kindsOf(merge);
+        return `"${nodeId}" merges (${theirs || "nothing"}), this replica (${ours || "nothing"}): give all the same option merge`;
+      });
+  }
+
+  #warnOfMerge(): void {
+    for (const problem of this.#mergeProblems()) {
+      if (this.#toldOfMerge.has(problem)) continue;
+      this.#toldOfMerge.add(problem);
+      this.warn(problem);
+    }
   }
 
   /** How many connections came to nothing because one of the two ends did not want the other, by reason. */
@@ -128,6 +159,7 @@ export class Neighbours {
 
   /** Tells the dialer who there is: to be called when member records have changed. */
   retarget(): void {
+    this.#warnOfMerge();
     if (this.#connections === undefined) return;
     const own = nodeIdOf(this.#options.state.origin);
     this.#connections.setTargets(this.members().filter(({ nodeId }) => nodeId !== own));
@@ -195,7 +227,7 @@ export class Neighbours {
   #announce(): void {
     const { state, replicator, driver, clock } = this.#options;
     const { origin } = state;
-    const record = { addresses: this.#addresses, epoch: epochOf(origin), version: VERSION };
+    const record = { addresses: this.#addresses, epoch: epochOf(origin), version: VERSION, merge: this.#options.merge };
     const write = { key: memberKey(nodeIdOf(origin)), value: encodeMember(record) };
     replicator.announce(this.#addresses, write, clock.now());
     driver.wake();

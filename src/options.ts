@@ -2,6 +2,7 @@
 import { checkFlag, checkTimeout, inRange, knownFields, optionError } from "./arguments.ts";
 import type { Timers, WallClock } from "./clock.ts";
 import { STAMP_MILLIS_MAX } from "./hybrid-logical-clock.ts";
+import { type Kind, kindOf, type MergeKind } from "./layers/merge-kinds.ts";
 import {
   BATCH_BYTES_MAX,
   BATCH_ENTRIES_MAX,
@@ -87,6 +88,11 @@ export interface ReplicaOptions {
   /** Default "always". Without a directory it does not apply. */
   readonly durability?: Durability;
   readonly limits?: Limits;
+  /**
+   * How concurrent writes of a key are put together, by prefix of the key; the longest one decides. Has to be the same on
+   * all replicas, and to stay the same: see README, "Merging". Default: the last write stays.
+   */
+  readonly merge?: Readonly<Record<string, MergeKind>>;
   /** How far ahead of our wall clock a write of a peer may be stamped, milliseconds. Default 60,000. */
   readonly maxDriftMs?: number;
   /**
@@ -137,6 +143,7 @@ const OPTION_NAMES: readonly string[] = [
   "transport",
   "durability",
   "limits",
+  "merge",
   "maxDriftMs",
   "maxPeers",
   "admit",
@@ -158,6 +165,8 @@ export interface CheckedOptions {
   readonly clusterId: string;
   readonly durability: Durability;
   readonly limits: Required<Limits>;
+  /** By prefix; `undefined` for the kind "lww". */
+  readonly merge: ReadonlyMap<string, Kind | undefined>;
   readonly maxDriftMs: number;
   readonly maxPeers: number;
   readonly syncIntervalMs: number;
@@ -169,6 +178,8 @@ export interface CheckedOptions {
 const SYNC_TIMEOUT_MS = 10_000;
 const MEMBER_LEASE_MS_MIN = 60_000;
 const CLUSTER_ID_BYTES_MAX = 64;
+const MERGE_PREFIX_BYTES_MAX = 128;
+const MERGE_PREFIXES_MAX = 64;
 const INTERVAL_MS_MAX = 60_000;
 const VALUE_BYTES_LIMIT = BATCH_BYTES_MAX;
 
@@ -201,6 +212,7 @@ export function checkOptions(options: ReplicaOptions): CheckedOptions {
     clusterId,
     durability,
     limits: checkLimits(options.limits ?? {}),
+    merge: checkMerge(options.merge === undefined ? {} : options.merge),
     maxDriftMs: inRange("maxDriftMs", options.maxDriftMs ?? DRIFT_MS_MAX, 1000, 2 ** 40),
     maxPeers: inRange("maxPeers", options.maxPeers ?? PEERS_STANDARD, PEERS_MIN, PEERS_MAX),
     syncIntervalMs: inRange("syncIntervalMs", syncIntervalMs, PROBE_MS_MIN, PROBE_MS_MAX),
@@ -261,6 +273,19 @@ function checkDurability(durability: unknown): void {
     return;
   }
   throw optionError("durability", '"always", "os" or { intervalMs }');
+}
+
+function checkMerge(merge: Readonly<Record<string, MergeKind>>): ReadonlyMap<string, Kind | undefined> {
+  if (typeof merge !== "object" || merge === null) throw optionError("merge", "an object of merge kinds by prefix");
+  const kinds = new Map<string, Kind | undefined>();
+  for (const [prefix, kind] of Object.entries(merge)) {
+    if (prefix === "" || !prefix.isWellFormed() || Buffer.byteLength(prefix) > MERGE_PREFIX_BYTES_MAX) {
+      throw optionError("merge", `prefixes of 1 to ${MERGE_PREFIX_BYTES_MAX} bytes`);
+    }
+    kinds.set(prefix, kindOf(kind));
+  }
+  if (kinds.size > MERGE_PREFIXES_MAX) throw optionError("merge", `at most ${MERGE_PREFIXES_MAX} prefixes`);
+  return kinds;
 }
 
 function checkLimits(limits: Limits): Required<Limits> {

@@ -6,6 +6,7 @@ import type { CoreState } from "./core/core-state.ts";
 import { NO_SLOT, type Slot } from "./core/table.ts";
 import { ReplicaError } from "./errors.ts";
 import { type ByteRange, tableRange } from "./key-ranges.ts";
+import type { Merges } from "./layers/merges.ts";
 import { isReserved } from "./limits.ts";
 import { keyOf, type OpenView, pairOf, type ScanOptions, scan, shownValue } from "./scans.ts";
 import { type Entry, type Millis, nodeIdOf } from "./types.ts";
@@ -28,6 +29,8 @@ export interface ReaderSource {
   /** The time by which entries expire. Never goes back. */
   readonly now: () => Millis;
   readonly maxKeyBytes: number;
+  /** The keys that have a merge kind, if there are any. */
+  readonly merges?: Merges | undefined;
   /** Called when an iteration begins, which may be long after its call. */
   readonly assertOpen: () => void;
 }
@@ -48,6 +51,8 @@ export class Reader {
 
   /** @throws ReplicaError ERR_KEY */
   get(key: string): unknown {
+    const whole = this.#whole(key);
+    if (whole !== undefined) return whole === null ? undefined : shownValue(whole);
     const slot = this.#find(key);
     if (slot === NO_SLOT) return undefined;
     const value = this.#state.table.valueAt(slot);
@@ -62,11 +67,14 @@ export class Reader {
 
   /** @throws ReplicaError ERR_KEY */
   has(key: string): boolean {
-    return this.#find(key) !== NO_SLOT;
+    const whole = this.#whole(key);
+    return whole === undefined ? this.#find(key) !== NO_SLOT : whole !== null;
   }
 
   /** @throws ReplicaError ERR_KEY */
   entry(key: string): EntryInfo | undefined {
+    const whole = this.#whole(key);
+    if (whole !== undefined) return whole === null ? undefined : infoOf(whole);
     const slot = this.#find(key);
     if (slot === NO_SLOT) return undefined;
     return infoOf(this.#state.table.entryAt(slot));
@@ -87,6 +95,8 @@ export class Reader {
 
   /** The version that a reader sees of a key; `null` if none. @throws ReplicaError ERR_KEY */
   versionOf(key: string): Version | null {
+    const whole = this.#whole(key);
+    if (whole !== undefined) return whole === null ? null : versionOf(whole);
     const slot = this.#find(key);
     return slot === NO_SLOT ? null : versionOf(this.#state.table.entryAt(slot));
   }
@@ -97,12 +107,25 @@ export class Reader {
 
   /** Whether a reader sees the key, given as bytes. */
   isVisible(key: Uint8Array): boolean {
+    const { merges } = this.#source;
+    if (merges?.kindOf(key) !== undefined) return (merges.entry(key)?.value ?? null) !== null;
     return this.#visibleSlot(key) !== NO_SLOT;
   }
 
   /** The entries of a range, a stable view as of this call. Whoever stops early calls `return`, as `for of` does. */
   view(range: ByteRange, reverse = false): IterableIterator<Entry> {
-    return unexpired(this.#state.table.range(tableRange(range, reverse)), this.#source.now());
+    const plain = unexpired(this.#state.table.range(tableRange(range, reverse)), this.#source.now());
+    return this.#source.merges?.view(plain, range, reverse) ?? plain;
+  }
+
+  /** What a key that has a merge kind holds, `null` for nothing; `undefined` if it has none. @throws ReplicaError ERR_KEY */
+  #whole(key: string): Entry | null | undefined {
+    const { merges, maxKeyBytes } = this.#source;
+    if (merges === undefined) return undefined;
+    const bytes = encodeKey(checkKey(key, maxKeyBytes));
+    if (merges.kindOf(bytes) === undefined) return undefined;
+    const whole = merges.entry(bytes);
+    return whole === undefined || whole.value === null ? null : whole;
   }
 
   #find(key: string): Slot {

@@ -128,6 +128,14 @@ export class Replica {
     return this.#writer.put(key, value, options);
   }
 
+  /**
+   * Adds a whole number to a counter, a key whose prefix has that kind in the option `merge`; an absent one counts from 0.
+   * Increments that replicas make at the same time all count. @throws as `put`; ERR_OPTION if the key is no counter's
+   */
+  increment(key: string, by = 1, options?: WriteOptions): Promise<WriteToken> {
+    return this.#writer.increment(key, by, options);
+  }
+
   /** Removes a key. Of an absent key: no error, nothing is written. @throws as `put` */
   delete(key: string, options?: DeleteOptions): Promise<WriteToken> {
     return this.#writer.delete(key, options);

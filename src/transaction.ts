@@ -4,6 +4,7 @@ import { checkKey } from "./codec/keys.ts";
 import type { CoreState } from "./core/core-state.ts";
 import { ReplicaError } from "./errors.ts";
 import { type ByteRange, byteRange, KEY_RANGE_FIELDS, type KeyRange } from "./key-ranges.ts";
+import type { Merges } from "./layers/merges.ts";
 import { LocalWrites } from "./local-writes.ts";
 import type { Limits } from "./options.ts";
 import { Overlay } from "./overlay.ts";
@@ -16,7 +17,7 @@ import type { Millis } from "./types.ts";
 export type TransactionEntry<V = unknown> = Pick<EntryInfo<V>, "key" | "value" | "expiresAt"> & Partial<EntryInfo<V>>;
 
 /**
- * What the function of a transaction is given. Reads show what it has written. Good only until that function returns:
+ * What the function of a transaction is given. Reads show what it has written; of a key with a merge kind, what was put. Good only until that function returns:
  * then everything throws ERR_OPTION, iterations that are under way too. What throws has changed nothing, and the
  * transaction may go on.
  */
@@ -37,6 +38,7 @@ export interface Transaction {
 export interface TransactionSource {
   readonly state: CoreState;
   readonly limits: Required<Limits>;
+  readonly merges?: Merges | undefined;
   /** The moment of the transaction: time stands still in it. */
   readonly now: Millis;
 }
@@ -76,10 +78,10 @@ class OpenTransaction implements Transaction {
   readonly #views = new Set<IterableIterator<Row>>();
   #ended = false;
 
-  constructor({ state, limits, now }: TransactionSource) {
+  constructor({ state, limits, merges, now }: TransactionSource) {
     const { maxKeyBytes, maxBatch } = limits;
     this.#maxKeyBytes = maxKeyBytes;
-    this.#base = new Reader({ state, now: () => now, maxKeyBytes, assertOpen: () => this.#assertOpen() });
+    this.#base = new Reader({ state, now: () => now, maxKeyBytes, merges, assertOpen: () => this.#assertOpen() });
     this.#local = new LocalWrites(limits, () => now);
     this.#overlay = new Overlay(maxBatch);
   }

@@ -44,7 +44,8 @@ export class WatchHistory {
 
   /** What was published in the range behind the event with this version; `undefined` if that is not known. */
   after(version: Version, range: ByteRange): readonly Change[] | undefined {
-    for (let at = this.#changes.length - 1; at >= this.#from; at -= 1) {
+    // The first one: a merged value may change more than once under one version, when an older part comes in late.
+    for (let at = this.#from; at < this.#changes.length; at += 1) {
       const change = this.#changes[at];
       if (change === undefined || versionOfChange(change) !== version) continue;
       return this.#changes.slice(at + 1).filter(({ entry }) => isInRange(entry.key, range));
@@ -63,10 +64,16 @@ export class WatchHistory {
  * The entries of the range that have changed behind the one with this version, as they are now, by the change log. At
  * most the last 16,384 changes are looked at.
  *
+ * @param isMerged  whether the entry with this key is a part of a merged one: of what becomes of these the log knows too little
  * @returns `undefined` if the log cannot tell: the version was overwritten, is too old, or something has happened since
  *   that leaves no trace in the log
  */
-export function entriesAfter(version: Version, range: ByteRange, state: CoreState): readonly Entry[] | undefined {
+export function entriesAfter(
+  version: Version,
+  range: ByteRange,
+  state: CoreState,
+  isMerged: (key: Uint8Array) => boolean,
+): readonly Entry[] | undefined {
   const parts = isGoneVersion(version) ? undefined : parseVersion(version);
   if (parts === undefined) return undefined;
   const { table } = state;
@@ -79,6 +86,7 @@ export function entriesAfter(version: Version, range: ByteRange, state: CoreStat
       continue;
     }
     const key = table.keyAt(slot);
+    if (isMerged(key)) return undefined;
     if (!isReserved(key) && isInRange(key, range)) entries.push(state.entryAt(slot));
   }
   return entries;

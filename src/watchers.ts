@@ -20,6 +20,8 @@ export interface WatchersOptions {
   readonly state: CoreState;
   readonly timers: Timers;
   readonly maxKeyBytes: number;
+  /** Whether the entry with this key is a part of a merged one. Default: none is. */
+  readonly isMerged?: (key: Uint8Array) => boolean;
 }
 
 export class Watchers {
@@ -93,7 +95,8 @@ export class Watchers {
   #startAfter(since: Version, range: ByteRange): Start {
     const changes = this.#history.after(since, range);
     if (changes !== undefined) return { type: "changes", changes };
-    const entries = entriesAfter(since, range, this.#options.state);
+    const { state, isMerged = () => false } = this.#options;
+    const entries = entriesAfter(since, range, state, isMerged);
     return entries === undefined ? "unknown" : { type: "entries", entries };
   }
 

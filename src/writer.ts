@@ -2,10 +2,12 @@
 import { checkAcks, checkIfVersion, checkSignal, knownFields, rejection } from "./arguments.ts";
 import type { DeleteOptions, PutOptions, TransactionResult, WriteOptions } from "./calls.ts";
 import type { WallClock } from "./clock.ts";
+import { checkKey, encodeKey } from "./codec/keys.ts";
 import type { CoreState } from "./core/core-state.ts";
 import type { Driver } from "./driver.ts";
 import { isReplicaError, ReplicaError } from "./errors.ts";
 import { byteRange, KEY_RANGE_FIELDS, type KeyRange } from "./key-ranges.ts";
+import type { Merges } from "./layers/merges.ts";
 import { type BatchOperation, checkClearBytes, DELETE_OVERHEAD_BYTES, LocalWrites } from "./local-writes.ts";
 import type { Limits } from "./options.ts";
 import type { PeerWaits } from "./peer-waits.ts";
@@ -25,6 +27,8 @@ export interface WriterSource {
   readonly reader: Reader;
   readonly limits: Required<Limits>;
   readonly peerWaits: PeerWaits;
+  /** The keys that have a merge kind, if there are any. */
+  readonly merges: Merges | undefined;
   readonly clock: WallClock;
   /** The time by which entries expire. */
   readonly now: () => Millis;
@@ -44,6 +48,7 @@ const PUT: Call = { name: "put", fields: ["ttlMs", "ifVersion", "acks", "signal"
 const DELETE: Call = { name: "delete", fields: ["ifVersion", "acks", "signal"] };
 const BATCH: Call = { name: "batch", fields: ["acks", "signal"] };
 const CLEAR: Call = { name: "clear", fields: [] };
+const INCREMENT: Call = { name: "increment", fields: ["acks", "signal"] };
 const TRANSACTION: Call = { name: "transaction", fields: ["acks", "signal"] };
 
 /** See the members of `Replica` with these names. None of them throws: what is wrong is a rejection. */
@@ -81,6 +86,16 @@ export class Writer {
     });
   }
 
+  increment(key: string, by: number, options: WriteOptions = NO_OPTIONS): Promise<WriteToken> {
+    return this.#write(INCREMENT, options, asIs, () => {
+      if (!Number.isSafeInteger(by)) throw new ReplicaError("ERR_OPTION", "increment takes a whole number");
+      const bytes = encodeKey(checkKey(key, this.#source.limits.maxKeyBytes));
+      const { merges } = this.#source;
+      if (merges === undefined) throw new ReplicaError("ERR_OPTION", `"${key}" is no counter: see the option merge`);
+      return by === 0 ? [] : merges.increment(bytes, by);
+    });
+  }
+
   clear(range: KeyRange = {}): Promise<WriteToken> {
     return this.#write(CLEAR, NO_OPTIONS, asIs, () => {
       knownFields(range, KEY_RANGE_FIELDS, "clear");
@@ -96,13 +111,13 @@ export class Writer {
   }
 
   transaction<T>(run: (tx: Transaction) => T, options: WriteOptions = NO_OPTIONS): Promise<TransactionResult<T>> {
-    const { state, limits, now } = this.#source;
+    const { state, limits, merges, now } = this.#source;
     let result: T;
     const answer = (token: WriteToken): TransactionResult<T> => ({ result, token });
     return this.#write(TRANSACTION, options, answer, () => {
       this.#isInTransaction = true;
       try {
-        const done = runTransaction(run, { state, limits, now: now() });
+        const done = runTransaction(run, { state, limits, merges, now: now() });
         result = done.result;
         return done.writes;
       } finally {
@@ -121,14 +136,15 @@ export class Writer {
     answer: (token: WriteToken) => T,
     prepare: () => readonly LocalWrite[],
   ): Promise<T> {
-    const { state, replicator, driver, clock, peerWaits, assertWritable } = this.#source;
+    const { state, replicator, driver, clock, peerWaits, merges, assertWritable } = this.#source;
     try {
       assertWritable();
       this.#assertSerial();
       if (options !== NO_OPTIONS) checkWriteOptions(call, options);
       const { acks = 1, signal } = options;
       signal?.throwIfAborted();
-      const writes = prepare();
+      const prepared = prepare();
+      const writes = merges?.expand(prepared) ?? prepared;
       // Again: getters of a value, and the function of a transaction, may do anything.
       assertWritable();
       if (writes.length > 0) {

@@ -29,6 +29,7 @@ const PUBLIC_EXPORTS: Record<string, readonly string[]> = {
     "ChannelReceiver",
     "CloseOptions",
     "Codec",
+    "CustomMerge",
     "DeleteOptions",
     "DiagnosticsMessages",
     "Disk",
@@ -46,6 +47,7 @@ const PUBLIC_EXPORTS: Record<string, readonly string[]> = {
     "Limits",
     "Logger",
     "Member",
+    "MergeKind",
     "MessageCounts",
     "MessageKind",
     "Metrics",
@@ -138,6 +140,7 @@ const PUBLIC_EXPORTS: Record<string, readonly string[]> = {
     "TransportBench",
     "TransportCheck",
     "TransportContractOptions",
+    "checkMergeLaws",
     "transportContract",
   ],
   "./transports/websocket": [

@@ -10,6 +10,8 @@ export interface MemberRecord {
   readonly epoch: Epoch;
   /** Of the library that it runs. */
   readonly version: string;
+  /** How it merges, by prefix: names of kinds. */
+  readonly merge: Readonly<Record<string, string>>;
 }
 
 const MEMBER_KIND_BYTE = 0x6d;
@@ -31,8 +33,10 @@ export function memberKey(nodeId: NodeId): Uint8Array {
   return key;
 }
 
-export function encodeMember({ addresses, epoch, version }: Omit<MemberRecord, "nodeId">): Uint8Array {
-  return encodeValue({ addresses, epoch, version });
+export function encodeMember(record: Omit<MemberRecord, "nodeId" | "merge"> & Partial<MemberRecord>): Uint8Array {
+  const { addresses, epoch, version, merge = {} } = record;
+  // Left out where there is none: then the record is what it was before there were merge kinds.
+  return encodeValue({ addresses, epoch, version, ...(Object.keys(merge).length === 0 ? {} : { merge }) });
 }
 
 /** The record, or `undefined` if it is not one that we understand. Fields that we do not know are ignored. */
@@ -41,9 +45,19 @@ export function decodeMember(key: Uint8Array, value: Uint8Array): MemberRecord |
   if (!isNodeId(nodeId) || !isValue(value)) return undefined;
   const record = decodeValue(value);
   if (typeof record !== "object" || record === null) return undefined;
-  const { addresses, epoch, version } = record as Record<string, unknown>;
+  const { addresses, epoch, version, merge = {} } = record as Record<string, unknown>;
   if (!isEpoch(epoch) || !isText(version) || !Array.isArray(addresses)) return undefined;
-  return { nodeId, addresses: addresses.filter(isText).slice(0, ADDRESSES_MAX), epoch, version };
+  const known = { nodeId, addresses: addresses.filter(isText).slice(0, ADDRESSES_MAX), epoch, version };
+  return { ...known, merge: mergeOf(merge) };
+}
+
+function mergeOf(merge: unknown): Record<string, string> {
+  if (typeof merge !== "object" || merge === null) return {};
+  return Object.fromEntries(
+    Object.entries(merge).flatMap(([prefix, kind]: [string, unknown]) =>
+      isText(prefix) && isText(kind) ? [[prefix, kind] as const] : [],
+    ),
+  );
 }
 
 function isText(value: unknown): value is string {

@@ -1,22 +1,15 @@
 /**
  * What a secondary index holds: for each entry, and each string that it is indexed by, a row. Rows are
  * kept in a table of the same kind as the store's own, so that ranges over them are stable and lazy too,
- * and millions of them are no objects.
- *
- *     row key:  `by` with 00 written as 00 ff, then 00, then the key of the entry
- *
- * Keys are UTF-8 and so never begin with ff: rows are in the byte order of `by`, then of the key, whatever
- * characters `by` has (the encoding of strings in FoundationDB's tuples).
+ * and millions of them are no objects. A row's key is a pair (pair-keys.ts): `by`, then the key of the entry.
  */
 import { decodeKey, encodeKey } from "../codec/keys.ts";
 import { decodeValue, encodeValue } from "../codec/values.ts";
 import { EntryTable, NO_SLOT } from "../core/table.ts";
 import { type ByteRange, byteRange, KEY_RANGE_FIELDS, type KeyRange, tableRange } from "../key-ranges.ts";
-import { EXPIRE_ENTRIES_MAX } from "../limits.ts";
+import { EXPIRE_ENTRIES_MAX, RESERVED_PREFIX_BYTE } from "../limits.ts";
 import type { Entry, Lsn, Millis } from "../types.ts";
-
-const END = 0x00;
-const ESCAPED = 0xff;
+import { afterAll, escapedKey, pairKey, pairsOf, splitPairKey } from "./pair-keys.ts";
 
 export class IndexRows {
   /** The value of the entry under each row key, with its expiry. */
@@ -80,59 +73,31 @@ export class IndexRows {
 
 /** The two parts of a row key. */
 export function splitRowKey(bytes: Uint8Array): { readonly by: string; readonly key: Uint8Array } {
-  const by: number[] = [];
-  let at = 0;
-  for (; ; at += 1) {
-    const byte = bytes[at] ?? END;
-    if (byte === END && bytes[at + 1] !== ESCAPED) break;
-    by.push(byte);
-    if (byte === END) at += 1;
-  }
-  return { by: decodeKey(Uint8Array.from(by)), key: bytes.subarray(at + 1) };
+  const { first, second } = splitPairKey(bytes);
+  return { by: decodeKey(first), key: second };
 }
 
 /** The row keys of a range of what entries are indexed by. @throws ReplicaError ERR_OPTION, as for a range of keys */
 export function rowRange(range: KeyRange): ByteRange {
   byteRange(range);
   let gte: Uint8Array = new Uint8Array(0);
-  let lt: Uint8Array = Uint8Array.of(ESCAPED);
+  let lt: Uint8Array = Uint8Array.of(RESERVED_PREFIX_BYTE);
   for (const field of KEY_RANGE_FIELDS) {
     const bound = range[field];
     if (bound === undefined) continue;
-    const escaped = escapedBytes(bound);
-    // All rows of `bound` lie between these two, and so do no others.
-    const first = Uint8Array.of(...escaped, END);
-    const behind = Uint8Array.of(...escaped, END, ESCAPED);
+    const bytes = encodeKey(bound);
+    const rows = pairsOf(bytes);
     if (field === "prefix") {
-      gte = later(gte, escaped);
-      lt = earlier(lt, afterAll(escaped));
-    } else if (field === "gt" || field === "gte") gte = later(gte, field === "gt" ? behind : first);
-    else lt = earlier(lt, field === "lt" ? first : behind);
+      gte = later(gte, escapedKey(bytes));
+      lt = earlier(lt, afterAll(escapedKey(bytes)));
+    } else if (field === "gt" || field === "gte") gte = later(gte, field === "gt" ? rows.lt : rows.gte);
+    else lt = earlier(lt, field === "lt" ? rows.gte : rows.lt);
   }
   return { gte, lt };
 }
 
 function rowKey(by: string, key: Uint8Array): Uint8Array {
-  const escaped = escapedBytes(by);
-  const bytes = new Uint8Array(escaped.length + 1 + key.length);
-  bytes.set(escaped);
-  bytes[escaped.length] = END;
-  bytes.set(key, escaped.length + 1);
-  return bytes;
-}
-
-function escapedBytes(text: string): Uint8Array {
-  const bytes = encodeKey(text);
-  if (!bytes.includes(END)) return bytes;
-  return Uint8Array.from([...bytes].flatMap((byte) => (byte === END ? [END, ESCAPED] : [byte])));
-}
-
-/** The first key behind all that begin with `prefix`. */
-function afterAll(prefix: Uint8Array): Uint8Array {
-  const next = Array.from(prefix);
-  while (next.at(-1) === ESCAPED) next.pop();
-  const last = next.pop();
-  return Uint8Array.from(last === undefined ? [ESCAPED] : [...next, last + 1]);
+  return pairKey(encodeKey(by), key);
 }
 
 function later(a: Uint8Array, b: Uint8Array): Uint8Array {

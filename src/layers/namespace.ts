@@ -26,6 +26,7 @@ export interface DataApi {
   entries(options?: ScanOptions): Iterable<[string, unknown]>;
   keys(options?: ScanOptions): Iterable<string>;
   put(key: string, value: unknown, options?: PutOptions): Promise<WriteToken>;
+  increment(key: string, by?: number, options?: WriteOptions): Promise<WriteToken>;
   delete(key: string, options?: DeleteOptions): Promise<WriteToken>;
   batch(operations: readonly BatchOperation[], options?: WriteOptions): Promise<WriteToken>;
   clear(range?: KeyRange): Promise<WriteToken>;
@@ -112,6 +113,10 @@ export class Namespace<V = unknown, In = V> {
 
   put(key: string, value: In, options?: PutOptions): Promise<WriteToken> {
     return rejecting(() => this.#store.put(this.#scope.keyOf(key), this.#scope.valueOf(value, key), options));
+  }
+
+  increment(key: string, by = 1, options?: WriteOptions): Promise<WriteToken> {
+    return rejecting(() => this.#store.increment(this.#scope.keyOf(key), by, options));
   }
 
   delete(key: string, options?: DeleteOptions): Promise<WriteToken> {

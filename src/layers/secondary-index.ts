@@ -11,12 +11,13 @@ import { decodeKey, encodeKey } from "../codec/keys.ts";
 import type { CoreState } from "../core/core-state.ts";
 import { NO_SLOT } from "../core/table.ts";
 import { ReplicaError } from "../errors.ts";
-import { byteRange, tableRange } from "../key-ranges.ts";
+import { type ByteRange, byteRange } from "../key-ranges.ts";
 import { INDEXED_BY_MAX, isReserved, KEY_BYTES_MAX } from "../limits.ts";
 import { unexpired } from "../reader.ts";
 import { keyOf, type OpenView, type ScanOptions, scan, shownValue } from "../scans.ts";
 import type { Entry, Lsn, Millis } from "../types.ts";
 import { IndexRows, rowRange, splitRowKey } from "./index-rows.ts";
+import type { Merges } from "./merges.ts";
 
 export interface IndexOptions<V = unknown> {
   /** Only keys that begin with it are indexed. Default: all. */
@@ -61,6 +62,10 @@ export interface IndexesSource {
   readonly state: CoreState;
   /** The time by which entries expire. Never goes back. */
   readonly now: () => Millis;
+  /** The entries in a range that readers see now. */
+  readonly view: (range: ByteRange) => IterableIterator<Entry>;
+  /** The keys that have a merge kind, if there are any. */
+  readonly merges?: Merges | undefined;
   /** @throws ReplicaError ERR_CLOSED */
   readonly assertOpen: () => void;
   readonly warn: (message: string) => void;
@@ -93,7 +98,7 @@ export class SecondaryIndexes {
     this.#open.set(name, index);
     this.#source.state.table.removed ??= [];
     this.#exclusively(() => {
-      for (const entry of this.#source.state.table.range(tableRange(range, false))) index.take(entry);
+      for (const entry of this.#source.view(range)) index.take(entry);
     });
     return index;
   }
@@ -114,14 +119,25 @@ export class SecondaryIndexes {
     const { state, now } = this.#source;
     const { table } = state;
     // What settling has dropped leaves no trace in the change log. What was set since is there, and comes after.
-    for (const key of table.removed?.splice(0) ?? []) for (const index of this.#open.values()) index.forget(key);
+    for (const key of table.removed?.splice(0) ?? []) this.#update(key, undefined);
     for (let slot = table.nextChange(this.#lsn); slot !== NO_SLOT; slot = table.nextChange(this.#lsn)) {
       this.#lsn = table.lsnAt(slot);
-      if (isReserved(table.keyAt(slot))) continue;
       const entry = state.entryAt(slot);
-      for (const index of this.#open.values()) index.take(entry);
+      this.#update(entry.key, entry);
     }
     for (const index of this.#open.values()) index.expire(now());
+  }
+
+  /** @param stored  what the table holds under the key; `undefined` if nothing */
+  #update(key: Uint8Array, stored: Entry | undefined): void {
+    const { merges } = this.#source;
+    const whole = merges?.wholeOf(key);
+    if (whole === undefined && (isReserved(key) || merges?.kindOf(key) !== undefined)) return;
+    const entry = whole === undefined ? stored : merges?.entry(whole);
+    for (const index of this.#open.values()) {
+      if (entry === undefined) index.forget(whole ?? key);
+      else index.take(entry);
+    }
   }
 
   /** A key function that writes or reads calls us again: what it does is taken in afterwards. */

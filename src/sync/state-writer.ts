@@ -35,6 +35,16 @@ export interface StateWriterOptions {
   readonly admit?: ((entry: Entry, peer: NodeId | undefined) => boolean) | undefined;
   /** Whether anybody looks at changes now; if not, only those of reserved keys are kept. Default: always. */
   readonly isWatched?: () => boolean;
+  /** Keys that are parts of what readers see as one entry. Default: there are none. */
+  readonly wholes?: Wholes | undefined;
+}
+
+/** Entries that are put together from others when they are read (merge kinds). */
+export interface Wholes {
+  /** The key that readers see, of which the entry with this key is a part; `undefined` if it is none. */
+  wholeOf(key: Uint8Array): Uint8Array | undefined;
+  /** It as it is now, with the order of its newest part; its value is `null` if readers see none. `undefined`: no parts. */
+  entry(whole: Uint8Array): Entry | undefined;
 }
 
 /** What becomes of the entries of a transfer that are not simply applied. */
@@ -52,18 +62,20 @@ export class StateWriter {
   readonly #isReadable: (entry: Entry) => boolean;
   readonly #isWatched: () => boolean;
   readonly #admit: StateWriterOptions["admit"];
+  readonly #wholes: Wholes | undefined;
   readonly #clock: HybridLogicalClock;
   readonly #pending: Pending;
   readonly #openedLsn: Lsn;
   #changeNumber = 0;
   #frontierVersion = 0;
 
-  constructor({ state, limits, isReadable, isWatched = () => true, admit }: StateWriterOptions) {
+  constructor({ state, limits, isReadable, isWatched = () => true, admit, wholes }: StateWriterOptions) {
     this.#state = state;
     this.#limits = limits;
     this.#isReadable = isReadable;
     this.#isWatched = isWatched;
     this.#admit = admit;
+    this.#wholes = wholes;
     this.#clock = new HybridLogicalClock(Math.max(state.lease, state.highestStamp));
     this.#pending = new Pending(state);
     this.#openedLsn = state.lsn;
@@ -212,8 +224,9 @@ export class StateWriter {
       if (slot === NO_SLOT || table.originAt(slot) !== origin || table.seqAt(slot) !== seq) continue;
       const entry = this.#state.entryAt(slot);
       const existed = entry.value !== null && (entry.expiresAt === 0 || entry.expiresAt > expiryNow);
+      const isPart = this.#touch(key, undefined, false, unit);
       this.#execute({ type: "collect", key, origin, seq }, unit);
-      if (!existed) continue;
+      if (!existed || isPart) continue;
       const gone = { ...entry, value: null };
       const number = ++this.#changeNumber;
       unit.changes.push({
@@ -300,7 +313,8 @@ export class StateWriter {
 
   #set(entry: Entry, local: boolean, expiryNow: Millis, unit: UnitBuilder): void {
     unit.entries.push(entry);
-    if (!this.#isWatched() && !isReserved(entry.key)) {
+    const isPart = this.#touch(entry.key, entry, local, unit);
+    if (isPart || (!this.#isWatched() && !isReserved(entry.key))) {
       this.#execute({ type: "set", entry }, unit);
       return;
     }
@@ -341,9 +355,52 @@ export class StateWriter {
     unit.ops.push(op);
   }
 
-  #finish({ ops, entries, changes }: UnitBuilder, via: SessionId | undefined): void {
+  /**
+   * Before a part changes: keeps what readers see of the whole, once for each step.
+   * @param part  what is about to be set; `undefined` if it is dropped
+   * @returns whether it is a part
+   */
+  #touch(key: Uint8Array, part: Entry | undefined, local: boolean, unit: UnitBuilder): boolean {
+    const whole = this.#wholes?.wholeOf(key);
+    if (this.#wholes === undefined || whole === undefined) return false;
+    if (!this.#isWatched()) return true;
+    const name = Buffer.from(whole).toString("latin1");
+    const before = unit.touched.has(name) ? unit.touched.get(name)?.before : this.#wholes.entry(whole);
+    unit.touched.set(name, { whole: whole.slice(), before, part, local });
+    return true;
+  }
+
+  /** The change that readers see of a whole, behind all changes of its parts. */
+  #addWhole({ whole, before, part, local }: Touched, unit: UnitBuilder): void {
+    const after = this.#wholes?.entry(whole);
+    const value = after?.value ?? null;
+    const previous = before?.value ?? null;
+    if (value === null && previous === null) return;
+    if (value !== null && previous !== null && Buffer.compare(value, previous) === 0) return;
+    // Without parts, what has taken the last one tells when.
+    const order = after ?? part ?? before;
+    if (order === undefined) return;
+    const entry = { ...order, key: whole, value, expiresAt: 0 };
+    const kind = value === null ? "delete" : "put";
+    const number = ++this.#changeNumber;
+    const change: Change = { kind, entry, existed: previous !== null, previous, local, number };
+    unit.changes.push(after === undefined && part === undefined ? { ...change, dropped: true } : change);
+  }
+
+  #finish(unit: UnitBuilder, via: SessionId | undefined): void {
+    const { ops, entries, changes, touched } = unit;
+    for (const one of touched.values()) this.#addWhole(one, unit);
     if (ops.length > 0) this.#pending.add({ ops, batch: { entries, via }, changes });
   }
+}
+
+/** A whole whose parts have changed in a step, as it was before. */
+interface Touched {
+  readonly whole: Uint8Array;
+  readonly before: Entry | undefined;
+  /** The part that was set last; `undefined` if it was dropped. */
+  readonly part: Entry | undefined;
+  readonly local: boolean;
 }
 
 /** What one step executes, on its way to becoming a unit of a record. */
@@ -351,4 +408,5 @@ class UnitBuilder {
   readonly ops: StateOp[] = [];
   readonly entries: Entry[] = [];
   readonly changes: Change[] = [];
+  readonly touched = new Map<string, Touched>();
 }

@@ -90,7 +90,13 @@ describe("an index", () => {
   test("forgets what settling drops from the store, which no change tells of", () => {
     const origin = makeOrigin("a" as NodeId, "00000000000000aa" as Epoch);
     const state = new CoreState(origin);
-    const indexes = new SecondaryIndexes({ state, now: () => 1, assertOpen: () => {}, warn: () => {} });
+    const indexes = new SecondaryIndexes({
+      state,
+      now: () => 1,
+      view: () => state.table.range(),
+      assertOpen: () => {},
+      warn: () => {},
+    });
     const key = Buffer.from("k");
     let seq = 0;
     const set = (text: string): void => {
