@@ -190,6 +190,19 @@ describe("whoever is not a replica", () => {
     expect(accepted).toEqual([]);
   });
 
+  test("a page of an allowed origin is let in, and of another one, or one that only looks like it, is not", async () => {
+    const allowOrigins = ["https://admin.example.org"];
+    const { addresses, accepted, refused } = await open(new WebSocketTransport({ listen: { port: 0 }, allowOrigins }));
+    await once(new WebSocket(addresses[0]!, { origin: "https://admin.example.org" }), "open");
+    for (const origin of ["https://admin.example.org.evil.example", "https://example.org", "null"]) {
+      const page = new WebSocket(addresses[0]!, { origin });
+      const [error] = (await once(page, "error").catch((caught: unknown) => [caught])) as [Error];
+      expect(error.message).toContain("403");
+    }
+    expect(accepted.length).toBe(1);
+    expect(refused.map(([reason]) => reason)).toEqual(["browser", "browser", "browser"]);
+  });
+
   test("plain HTTP is told what this is", async () => {
     const { addresses } = await open(new WebSocketTransport({ listen: { port: 0 } }));
     expect(await statusOf(addresses[0]!.replace("ws:", "http:"))).toBe(426);
@@ -241,6 +254,44 @@ test("the client masks with zeros, offers no compression, and sends what one tur
   expect(seen[0]!.length).toBeGreaterThanOrEqual(700);
 });
 
+test("a replica that does not read is let go of, with what waits for it bounded", async () => {
+  const { addresses, accepted } = await open(
+    new WebSocketTransport({ listen: { port: 0 }, maxQueuedBytes: 1_000_000 }),
+  );
+  const raw = connect(Number(new URL(addresses[0]!).port), "127.0.0.1");
+  raw.on("error", () => {});
+  raw.write(upgradeRequest("/"));
+  await once(raw, "data");
+  raw.pause();
+  await expect.poll(() => accepted.length).toBe(1);
+  const end = started(accepted[0]!);
+  let isClosed = false;
+  void end.closed.then(() => {
+    isClosed = true;
+  });
+  // Far more than the system takes off our hands, whatever its buffers are.
+  for (let n = 0; n < 2000 && !isClosed; n++) {
+    end.channel.send(new Uint8Array(100_000));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(await end.closed).toMatch(/^the other end does not read: 1\d{6} bytes wait, 1000000 is the limit$/);
+  raw.destroy();
+});
+
+test.each([
+  ["/nowhere", /HTTP status 404: there is no replica at this path/],
+  ["http server", /HTTP status 404: no wavekv replica answers there/],
+  ["nobody", /nobody listens there/],
+])("a dial to %s says what is wrong", async (where, message) => {
+  const other = httpServer((_, response) => response.writeHead(404).end());
+  other.on("upgrade", (_request, socket) => socket.end("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"));
+  await once(other.listen(0, "127.0.0.1"), "listening");
+  const { addresses } = await open(new WebSocketTransport({ listen: { port: 0 } }));
+  const { dial } = await open(new WebSocketTransport());
+  const address = { "/nowhere": `${addresses[0]}/nowhere`, "http server": `ws://127.0.0.1:${portOf(other)}` }[where];
+  await expect(dial(address ?? NOWHERE)).rejects.toThrow(message);
+});
+
 test("a dialer that connects and says nothing does not hold up close", async () => {
   const { addresses, transport } = await open(new WebSocketTransport({ listen: { port: 0 } }));
   const silent = connect(Number(new URL(addresses[0]!).port), "127.0.0.1");
@@ -276,15 +327,17 @@ test("a connection that breaks closes the channel with a reason", async () => {
 
 async function open(transport: WebSocketTransport) {
   const accepted: Channel[] = [];
+  const refused: [string, string][] = [];
   cleanups.push(() => transport.close());
   const addresses = await transport.listen({
     nodeId: "a" as NodeId,
     clusterId: "test",
     maxFrameBytes: 1 << 20,
     accept: (channel) => accepted.push(channel),
+    refused: (reason, detail) => refused.push([reason, detail]),
   });
   const dial = (address: string) => transport.dial(address, new AbortController().signal);
-  return { transport, addresses, accepted, dial };
+  return { transport, addresses, accepted, refused, dial };
 }
 
 function started(channel: Channel) {
