@@ -63,7 +63,7 @@ interface Remote {
   readonly address: string;
   /** Who is there, or was when last seen; undefined while nobody has said. */
   nodeId: string | undefined;
-  state: "idle" | "waiting" | "dialing" | "open" | "self";
+  state: "idle" | "waiting" | "dialing" | "open";
   /** Attempts that failed since the last stable session. */
   failures: number;
   /** Beyond the degree. */
@@ -351,8 +351,8 @@ export class Connections {
   #leave(remote: Remote, code: string): void {
     remote.roaming = false;
     remote.stop = nothing;
-    if (code === "self") remote.state = "self";
-    else if (REFUSALS.includes(code)) this.#wait(remote, this.#jittered(REFUSED_MS));
+    // Where we have found ourselves ("self") others may be the next time: behind the address of a balancer.
+    if (REFUSALS.includes(code)) this.#wait(remote, this.#jittered(REFUSED_MS));
     else this.#backOff(remote);
   }
 

@@ -235,12 +235,17 @@ describe("backing off", () => {
     expect(stage.dials.length).toBe(2);
   });
 
-  test("an address at which we find ourselves is never dialed again", async () => {
-    const stage = await start({ seeds: ["x:a"] });
-    await stage.time.run(1);
-    stage.connections.ended(0, undefined, "self");
-    await stage.time.run(60 * MINUTE_MS);
-    expect(stage.dials.length).toBe(1);
+  test("an address at which we find ourselves is tried again, ever more rarely: a balancer may be behind it", async () => {
+    const stage = await start({ seeds: ["x:balancer"], fraction: 0 });
+    const intervals: number[] = [];
+    for (let dials = 1; dials <= 12; dials++) {
+      const beginMs = stage.time.now();
+      while (stage.dials.length < dials) await stage.time.run(5);
+      intervals.push(stage.time.now() - beginMs);
+      stage.connections.ended(dials - 1, "self", "self");
+    }
+    expect(intervals[1]).toBeLessThan(1000);
+    expect(intervals.at(-1)).toBeGreaterThanOrEqual(15_000);
   });
 
   test("failures are reported, with their address", async () => {
