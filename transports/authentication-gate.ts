@@ -4,6 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
+import type { Socket } from "node:net";
 import type { PeerCertificate } from "node:tls";
 import { ReplicaError } from "../src/errors.ts";
 import type { Channel, TransportHost } from "../src/transport.ts";
@@ -45,6 +46,9 @@ export interface AuthenticationOptions {
   readonly authenticate?: Authenticate | undefined;
 }
 
+/** What is said to an address that connects more often than replicas do. */
+export const TOO_FAST = "this address connects too often";
+
 /** What a transport knows of a connection; the gate adds the rest. */
 export type Evidence = Pick<Connection, "address" | "headers" | "certificate">;
 
@@ -63,6 +67,8 @@ export class Gate {
   readonly lobby = new Lobby();
   readonly #options: AuthenticationOptions;
   #host: TransportHost | undefined;
+  /** Sockets on which nothing has been said yet, by address and port: TLS puts another socket on the one below it. */
+  readonly #silent = new Map<string, () => void>();
 
   /** @throws ReplicaError ERR_OPTION for a secret or hook that is none */
   constructor(options: AuthenticationOptions) {
@@ -91,6 +97,36 @@ export class Gate {
   }
 
   /**
+   * Bounds those who connect and say nothing, and those who connect too often: to be called with each connection that a
+   * server of ours accepts. Of a unix socket there is nothing to say: who may connect to it, its directory decides.
+   *
+   * @returns whether it may stay
+   */
+  meet(socket: Socket): boolean {
+    const { remoteAddress: address, remotePort } = socket;
+    if (address === undefined) return true;
+    const turnAway = (reason: string, text: string): void => {
+      this.#host?.refused?.(reason, `${address}:${remotePort ?? 0}: ${text}`);
+      socket.destroy();
+    };
+    if (!this.lobby.admits(address)) {
+      turnAway("too-fast", TOO_FAST);
+      return false;
+    }
+    // A socket that has closed does not know its address any more.
+    const key = keyOf(socket);
+    const leave = this.lobby.enter(address, () => turnAway("too-many-handshakes", "it had to make room for others"));
+    this.#silent.set(key, leave);
+    socket.once("close", () => this.#release(key));
+    return true;
+  }
+
+  /** The connection has said what a dialer says: from now on a channel is made of it. Idempotent. */
+  recognize(socket: Socket): void {
+    this.#release(keyOf(socket));
+  }
+
+  /**
    * The channel to give to the library in place of the one that was dialed.
    * @throws ReplicaError ERR_AUTH if one of the two ends refuses the other; an Error if it closes before; the reason of
    *   `signal`. The channel is closed then
@@ -105,6 +141,11 @@ export class Gate {
     if (outcome.type === "lost") throw new Error(`cannot reach ${channel.remote}: ${outcome.reason}`);
     // The replica tells and counts what this rejects with.
     throw new ReplicaError("ERR_AUTH", textOf(outcome), { cause: outcome.reason });
+  }
+
+  #release(key: string): void {
+    this.#silent.get(key)?.();
+    this.#silent.delete(key);
   }
 
   #accept(host: TransportHost, channel: Channel, evidence: Evidence): void {
@@ -240,6 +281,10 @@ function remedyOf({ reason, byPeer, why }: Refused): string {
 function textOf(refused: Refused): string {
   const { remote, reason, byPeer } = refused;
   return `${byPeer ? `${remote} refuses us` : `refused ${remote}`} (${reason}): ${remedyOf(refused)}`;
+}
+
+function keyOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress ?? ""} ${remotePort ?? 0}`;
 }
 
 async function answerOf(authenticate: Authenticate, connection: Connection): Promise<Answer> {

@@ -36,8 +36,6 @@ export class TcpTransport implements Transport {
   /** Every socket that is open, whatever it has come to. */
   readonly #sockets = new Set<Socket>();
   readonly #greeting = new Set<Socket>();
-  /** Accepted and not yet handed over, by address and port: a TLS connection is another socket than the one below it. */
-  readonly #strangers = new Map<string, () => void>();
   #seeds: Seeds | undefined;
   #server: Server | undefined;
   readonly #gate: Gate;
@@ -123,37 +121,10 @@ export class TcpTransport implements Transport {
     return openTcpServer({
       listen,
       tls: this.#options.tls,
-      admit: (socket) => this.#admit(socket, host),
+      admit: (socket) => this.#gate.meet(this.#own(socket)),
       accept: (socket) => void this.#accept(socket, host),
       onRefused: (reason, socket, detail) => host.refused?.(reason, `${remoteOf(socket)}: ${detail}`),
     });
-  }
-
-  /** Bounds those who connect and say nothing. */
-  #admit(socket: Socket, host: GuardedHost): boolean {
-    this.#own(socket);
-    const { remoteAddress } = socket;
-    // Who may connect to a unix socket, its directory decides.
-    if (remoteAddress === undefined) return true;
-    const { lobby } = this.#gate;
-    const turnAway = (reason: string, detail: string): void => {
-      host.refused?.(reason, `${remoteOf(socket)}: ${detail}`);
-      socket.destroy();
-    };
-    if (!lobby.admits(remoteAddress)) {
-      turnAway("too-fast", "this address connects too often");
-      return false;
-    }
-    const leave = lobby.enter(remoteAddress, () => turnAway("too-many-handshakes", "it had to make room for others"));
-    const key = keyOf(socket);
-    this.#strangers.set(key, leave);
-    socket.once("close", () => this.#letGo(key));
-    return true;
-  }
-
-  #letGo(key: string): void {
-    this.#strangers.get(key)?.();
-    this.#strangers.delete(key);
   }
 
   /** Does not reject. */
@@ -165,7 +136,7 @@ export class TcpTransport implements Transport {
       host.refused?.("greeting", `${remote}: ${(error as Error).message}`);
       return;
     }
-    this.#letGo(keyOf(socket));
+    this.#gate.recognize(socket);
     host.accept(this.#adopt(socket, remote, host), evidenceOf(socket));
   }
 
@@ -200,10 +171,6 @@ export class TcpTransport implements Transport {
     socket.once("close", () => this.#sockets.delete(socket));
     return socket;
   }
-}
-
-function keyOf({ remoteAddress, remotePort }: Socket): string {
-  return `${remoteAddress ?? ""} ${remotePort ?? 0}`;
 }
 
 /** What an `authenticate` hook may go by. */

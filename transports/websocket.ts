@@ -5,12 +5,13 @@
  */
 import type { ClientRequest, IncomingMessage, Server } from "node:http";
 import type { Server as SecureServer } from "node:https";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { TLSSocket, Server as TlsServer } from "node:tls";
 import { WebSocket, WebSocketServer } from "ws";
 import { ReplicaError } from "../src/errors.ts";
 import type { Channel, Transport, TransportHost } from "../src/transport.ts";
-import { Gate, type GuardedHost } from "./authentication-gate.ts";
+import { Gate, type GuardedHost, TOO_FAST } from "./authentication-gate.ts";
 import { type Guard, whyNotDial, whyNotListen } from "./exposure.ts";
 import {
   checkPeerOptions,
@@ -114,6 +115,7 @@ export class WebSocketTransport implements Transport {
         await this.#closeServer();
         throw new ReplicaError("ERR_LISTEN", "the transport was closed meanwhile");
       }
+      if (isOwn) server.on("connection", (socket: Socket) => this.#gate.meet(socket));
       const onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void =>
         this.#upgrade(server, request, socket, head);
       server.on("upgrade", onUpgrade);
@@ -227,6 +229,7 @@ export class WebSocketTransport implements Transport {
       refuseUpgrade(socket, status, text);
       return this.#refused(reason, address, text);
     }
+    this.#gate.recognize(request.socket);
     this.#upgrades?.handleUpgrade(request, socket, head, (webSocket) => {
       const evidence = { address, headers: request.headers, certificate: certificateOf(request.socket) };
       this.#host?.accept(this.#adopt(webSocket, socket, `${address ?? "?"}:${remotePort ?? "?"}`), evidence);
@@ -237,12 +240,12 @@ export class WebSocketTransport implements Transport {
   #whyNot({ socket, headers: { origin } }: IncomingMessage): readonly [string, string, string] | undefined {
     const { listen, tls, allowOrigins = [] } = this.#options;
     const { remoteAddress: address = "" } = socket;
-    if (!this.#gate.lobby.admits(address)) {
-      return ["429 Too Many Requests", "too-fast", "this address connects too often"];
-    }
+    const isOwn = listen !== undefined && !("server" in listen);
+    // On a server of our own the connection itself was counted.
+    if (!isOwn && !this.#gate.lobby.admits(address)) return ["429 Too Many Requests", "too-fast", TOO_FAST];
     const isAuthorized = socket instanceof TLSSocket && socket.authorized;
     // A server of yours asks for certificates, or does not, as you have told it.
-    if (socket instanceof TLSSocket && isMutual(tls) && !(listen !== undefined && "server" in listen)) {
+    if (socket instanceof TLSSocket && isMutual(tls) && isOwn) {
       const refusal = whyNotAuthorized(socket);
       if (refusal !== undefined) return ["403 Forbidden", "certificate", refusal];
     }
