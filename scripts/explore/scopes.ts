@@ -1,0 +1,46 @@
+/** Scopes of the search, small to large. */
+import type { FlowLimits } from "../../src/sync/flow.ts";
+import type { Scope } from "./world.ts";
+
+/** So small that pages, fall-backs to catch-up and partial transfers happen. */
+const TINY: FlowLimits = {
+  pageBytes: 60,
+  pageEntries: 1,
+  windowBytes: 150,
+  stagedBytes: 1000,
+  stagedEntries: 2,
+  relayWaits: 1,
+};
+
+const PAIR = [[0, 1]] as const;
+const LINE = [
+  [0, 1],
+  [1, 2],
+] as const;
+const RING = [...LINE, [0, 2]] as const;
+
+const NONE = { cuts: 0, crashes: 0, waits: 0, batches: false, fromHello: false };
+
+export const SCOPES: Readonly<Record<string, Scope>> = {
+  hello: { ...NONE, replicas: 2, keys: 1, writes: 1, fromHello: true, links: PAIR },
+  pair: { ...NONE, replicas: 2, keys: 1, writes: 2, links: PAIR },
+  "pair-cut": { ...NONE, replicas: 2, keys: 1, writes: 1, cuts: 1, links: PAIR },
+  "pair-crash": { ...NONE, replicas: 2, keys: 1, writes: 1, crashes: 1, links: PAIR },
+  "pair-batch": { ...NONE, replicas: 2, keys: 2, writes: 2, batches: true, links: PAIR },
+  "pair-tiny": { ...NONE, replicas: 2, keys: 2, writes: 2, batches: true, links: PAIR, flow: TINY },
+  line: { ...NONE, replicas: 3, keys: 1, writes: 2, links: LINE },
+  "line-cut-crash": { ...NONE, replicas: 3, keys: 1, writes: 2, cuts: 1, crashes: 1, links: LINE },
+  ring: { ...NONE, replicas: 3, keys: 1, writes: 1, waits: 1, links: RING },
+  "ring-batch": { ...NONE, replicas: 3, keys: 2, writes: 2, waits: 1, batches: true, links: RING },
+  "ring-all": {
+    replicas: 3,
+    keys: 2,
+    writes: 3,
+    cuts: 1,
+    crashes: 1,
+    waits: 1,
+    batches: true,
+    fromHello: false,
+    links: RING,
+  },
+};
