@@ -1,0 +1,283 @@
+/** Deliberate bugs, each as a replacement of source text, with the checkers that have to find it. */
+
+export interface Mutation {
+  readonly name: string;
+  readonly edits: readonly { readonly file: string; readonly text: string; readonly replacement: string }[];
+  /** Seeds of the simulator within which it has to be found; 0: the simulator reaches it too rarely, others have to. */
+  readonly seeds: number;
+  /** Or the scope of the exhaustive search that has to find it. */
+  readonly scope?: string;
+  /** Or tests of the suite. */
+  readonly tests?: readonly string[];
+}
+
+const SYNC_TESTS = ["test/property/convergence.test.ts", "test/unit/sync/replicator.test.ts"];
+
+const STORAGE_TESTS = [
+  "test/crash/every-disk-call.test.ts",
+  "test/crash/every-replica-call.test.ts",
+  "test/unit/storage",
+];
+
+function edit(name: string, seeds: number, file: string, text: string, replacement: string): Mutation {
+  return { name, seeds, edits: [{ file, text, replacement }] };
+}
+
+export const MUTATIONS: readonly Mutation[] = [
+  edit(
+    "peers and watchers hear of a write before the log has it",
+    300,
+    "src/driver.ts",
+    "await log?.append(ready.ops, ready.lsn);",
+    "const appending = log?.append(ready.ops, ready.lsn); this.#settle(ready, undefined); await appending; continue;",
+  ),
+  edit(
+    "last write wins without the nodeId",
+    2000,
+    "src/core/lww.ts",
+    "return compareOrigins(a.origin, b.origin) || a.seq - b.seq;",
+    "return a.seq - b.seq;",
+  ),
+  edit(
+    "of two writes of one stamp the one that arrives last wins",
+    2000,
+    "src/core/core-state.ts",
+    "if (entry.stamp !== stamp) return entry.stamp > stamp;",
+    "return entry.stamp >= stamp;",
+  ),
+  edit(
+    "the claim that ends a catch-up does not wait for what memory holds beyond the disk",
+    3000,
+    "src/sync/outbound.ts",
+    "if (durable.lsn >= this.#cutFrom) this.#cutWhole(durable);\n    const mark",
+    "this.#cutWhole(durable);\n    const mark",
+  ),
+  edit(
+    "coverage is adopted although an entry was refused",
+    1000,
+    "src/sync/inbound.ts",
+    "if (this.isRefusing || this.isStale) return [];",
+    "if (this.isStale) return [];",
+  ),
+  edit(
+    "marks do not wait for writes that wait for their author",
+    1000,
+    "src/sync/outbound.ts",
+    "cut !== undefined && cut.lsn < limit;",
+    "cut !== undefined && limit > 0;",
+  ),
+  edit(
+    "a run is adopted across a gap",
+    0,
+    "src/sync/inbound.ts",
+    "this.#runTo > 0 && this.#runFrom <= reached",
+    "this.#runTo > 0",
+  ),
+  edit(
+    "a session that falls back skips the record that did not fit",
+    0,
+    "src/sync/outbound.ts",
+    "this.#fallBack(ready.lsn);",
+    "this.#fallBack(durable.lsn);",
+  ),
+  edit(
+    "hello claims what is not durable yet",
+    0,
+    "src/sync/replicator.ts",
+    "vector: [...session.told],",
+    "vector: [...this.#state.covered],",
+  ),
+  edit(
+    "hello adds to what was believed of a peer, instead of replacing it",
+    500,
+    "src/sync/outbound.ts",
+    "this.#acked = new VersionVector(covered);",
+    "this.#acked = new VersionVector([...covered, ...(state.acked.get(nodeIdOf(peer)) ?? [])]);",
+  ),
+  edit(
+    "the order of frames is not looked at",
+    500,
+    "src/sync/replicator.ts",
+    "if (frame !== session.framesReceived + 1) {",
+    "if (frame < 0) {",
+  ),
+  {
+    name: "each write of a batch is a unit of its own, and each unit a record",
+    seeds: 1000,
+    edits: [
+      {
+        file: "src/sync/state-writer.ts",
+        text: "    this.#author(entries, now);\n    return entries;",
+        replacement: "    for (const entry of entries) this.#author([entry], now);\n    return entries;",
+      },
+      {
+        file: "src/sync/pending.ts",
+        text: "if (count > 0 && bytes > READY_BYTES_MAX)",
+        replacement: "if (count > 0)",
+      },
+    ],
+  },
+  edit(
+    "a batch is split where an older version of one of its keys is due first",
+    3000,
+    "src/sync/waiting.ts",
+    "if (newest !== undefined && newest !== write) going",
+    "if (newest !== undefined && newest === write) going",
+  ),
+  edit(
+    "the clock takes no note of the stamps of others",
+    500,
+    "src/sync/state-writer.ts",
+    "this.#clock.observe(entry.stamp);",
+    "",
+  ),
+  edit(
+    "the clock begins at zero after a restart",
+    1000,
+    "src/sync/state-writer.ts",
+    "new HybridLogicalClock(Math.max(state.lease, state.highestStamp))",
+    "new HybridLogicalClock(0)",
+  ),
+  edit(
+    "an unclean stop keeps its epoch, and numbers are issued again",
+    1000,
+    "src/storage/open.ts",
+    'const why = pending ?? (end.closed ? null : "unclean");',
+    "const why = pending;",
+  ),
+  edit(
+    "a copied directory keeps its epoch",
+    2000,
+    "src/storage/open.ts",
+    'identity.pending ?? (isCopy ? "copied" : null)',
+    "identity.pending",
+  ),
+  edit(
+    "a replica that was rolled back goes on under its numbers",
+    2000,
+    "src/sync/handshake.ts",
+    "if (!isPlausible(hello.vector, makeOrigin(own.nodeId, own.epoch), own.nextSeq)) {",
+    "if (hello.vector.length < 0) {",
+  ),
+  edit(
+    'nothing is synced in mode "always"',
+    300,
+    "src/storage/store.ts",
+    'if (durability === "always" || issues) await wal.sync();',
+    "if (issues) await wal.sync();",
+  ),
+  edit(
+    "a failed sync counts as done",
+    3000,
+    "src/storage/wal.ts",
+    "await this.#segment.file.sync();\n    } catch (error) {\n      throw this.#fail(error);\n    } finally",
+    "await this.#segment.file.sync();\n    } catch {\n    } finally",
+  ),
+  edit(
+    "a new segment is written to before its directory is synced",
+    0,
+    "src/storage/wal.ts",
+    "await file.sync();\n    await disk.syncDirectory(directory);",
+    "await file.sync();",
+  ),
+  edit(
+    "what was recovered from the page cache is served without being written anew",
+    3000,
+    "src/storage/repair.ts",
+    "if (!isTrusted(end)) await copyTo",
+    "if (end.position.offset < 0) await copyTo",
+  ),
+  edit(
+    "the checksum of records is not compared",
+    500,
+    "src/storage/scan.ts",
+    "bad = recordCrc(bytes.subarray(at, end), seed) !== header.crc;",
+    "bad = false;",
+  ),
+  edit(
+    "replay begins at the wrong place in the change log",
+    0,
+    "src/core/core-state.ts",
+    "this.#lsn = at - 1;\n      this.execute(op);",
+    "this.execute(op);",
+  ),
+  edit(
+    "a snapshot forgets the lease",
+    3000,
+    "src/storage/snapshot-writer.ts",
+    '[{ type: "lease", stamp: state.lease }]',
+    '[{ type: "lease", stamp: 0 }]',
+  ),
+  edit(
+    "a snapshot forgets the coverage",
+    1000,
+    "src/storage/snapshot-writer.ts",
+    'ops.push({ type: "cover", origin, seq });',
+    "ops.push();",
+  ),
+  edit(
+    "a write counts as held by one member more",
+    1000,
+    "src/sync/replicator.ts",
+    "let count = this.#durable.coverage.covers(origin, seq) ? 1 : 0;",
+    "let count = this.#durable.coverage.covers(origin, seq) ? 2 : 1;",
+  ),
+  edit(
+    "of a record only the first change is told to watchers",
+    300,
+    "src/driver.ts",
+    "this.#options.publish(ready.changes);",
+    "this.#options.publish(ready.changes.slice(0, 1));",
+  ),
+  edit(
+    "a silent peer is never given up",
+    1000,
+    "src/sync/replicator.ts",
+    "const SILENT_TICKS = 15_000 / TICK_MS;",
+    "const SILENT_TICKS = Number.POSITIVE_INFINITY;",
+  ),
+  edit("expired entries stay", 1000, "src/sync/replicator.ts", "this.#writer.expire(now);", ""),
+  edit(
+    "what waits for its author is sent only when the author goes",
+    3000,
+    "src/sync/waiting.ts",
+    "const isDue = write.dueTick <= tick || !authors",
+    "const isDue = !authors",
+  ),
+  edit(
+    "a covered entry is looked at again",
+    3000,
+    "src/sync/state-writer.ts",
+    "!this.#state.covered.covers(entry.origin, entry.seq) && ",
+    "",
+  ),
+  edit(
+    "a tombstone is collected although a session has still to send it",
+    3000,
+    "src/sync/collector.ts",
+    "return [...this.#host.sessions()].every(hasSeen);",
+    "return hasSeen !== undefined;",
+  ),
+  edit(
+    "one round is enough to collect",
+    3000,
+    "src/sync/collection.ts",
+    "return before !== undefined && this.#low.dominates(before.high) ? before.low : undefined;",
+    "return before === undefined ? this.#low : this.#low;",
+  ),
+  edit(
+    "who comes back from beyond the frontier does not settle first",
+    3000,
+    "src/sync/settler.ts",
+    "} else if (!peer.inbound.isStale) {",
+    "} else if (peer.inbound.isStale) {",
+  ),
+].map(withOthers);
+
+/** Who else has to find what the simulator reaches too rarely. */
+function withOthers(mutation: Mutation): Mutation {
+  if (mutation.seeds > 0) return mutation;
+  if (mutation.name.startsWith("hello claims")) return { ...mutation, scope: "hello" };
+  const isStorage = mutation.edits.some(({ file }) => /storage|core-state/.test(file));
+  return { ...mutation, tests: isStorage ? STORAGE_TESTS : SYNC_TESTS };
+}
