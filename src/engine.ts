@@ -11,7 +11,7 @@ import type { CoreState } from "./core/core-state.ts";
 import { Driver } from "./driver.ts";
 import { isReplicaError, ReplicaError } from "./errors.ts";
 import { FirstSync } from "./first-sync.ts";
-import { Hooks } from "./hooks.ts";
+import { type HookName, Hooks } from "./hooks.ts";
 import { Merges } from "./layers/merges.ts";
 import { SecondaryIndexes } from "./layers/secondary-index.ts";
 import { isReserved } from "./limits.ts";
@@ -30,7 +30,7 @@ import { type Metrics, metricsOf } from "./telemetry/metrics.ts";
 import type { Telemetry } from "./telemetry/telemetry.ts";
 import { type Epoch, type Millis, type NodeId, nodeIdOf } from "./types.ts";
 import { Upkeep } from "./upkeep.ts";
-import { eventOf } from "./watch-events.ts";
+import { conflictEventOf, eventOf } from "./watch-events.ts";
 import { Watchers } from "./watchers.ts";
 import { Writer } from "./writer.ts";
 
@@ -150,6 +150,7 @@ export class Engine {
       hasListeners: () => this.hooks.has("change"),
       onStep: () => {
         this.#statusWatch.look(clock.now());
+        this.#reportConflicts();
         this.peerWaits.check();
         this.indexes.catchUp();
       },
@@ -220,6 +221,13 @@ export class Engine {
     }
     this.#admitHook?.assertIdle();
     if (this.#driver.failure !== undefined) throw this.#driver.failure;
+  }
+
+  /** See `Replica.on`. */
+  on(name: HookName, listener: (argument: never) => unknown): () => void {
+    const stop = this.hooks.add(name, listener);
+    if (name === "conflict") this.#replicator.listenForConflicts();
+    return stop;
   }
 
   status(): Status {
@@ -301,6 +309,17 @@ export class Engine {
       await this.#driver.durable(this.state.lsn, undefined).catch(() => undefined);
     } else {
       this.neighbours.warn(`opened without the data of others: no peer has brought it within ${timeoutMs} ms`);
+    }
+  }
+
+  /** Once what has met is durable. */
+  #reportConflicts(): void {
+    for (const conflict of this.#replicator.takeConflicts()) {
+      this.#driver.durable(this.state.lsn, undefined).then(
+        () => this.hooks.emit("conflict", conflictEventOf(conflict)),
+        // The log has failed, which is told otherwise; nobody may hear of what is not durable.
+        () => undefined,
+      );
     }
   }
 

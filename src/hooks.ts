@@ -1,6 +1,7 @@
 /** Listeners of a replica: called in order, isolated from each other. */
 import { ReplicaError } from "./errors.ts";
 import type { Status } from "./status.ts";
+import type { Version } from "./versions.ts";
 import type { ChangeEvent } from "./watch-events.ts";
 
 /** `up`: a session has begun; `live`: it has brought everything that the peer had; `down`: it has ended. */
@@ -9,8 +10,28 @@ export interface PeerEvent {
   readonly nodeId: string;
 }
 
+/** A version of a key that took part in a conflict. */
+export interface ConflictSide {
+  /** Absent: a delete. */
+  readonly value?: unknown;
+  readonly version: Version;
+  readonly stamp: number;
+  /** Who wrote it. */
+  readonly nodeId: string;
+  /** Milliseconds since 1970. Absent: never. */
+  readonly expiresAt?: number;
+}
+
+/** `winner` has replaced `loser`, and its author had not seen `loser` when it wrote. */
+export interface ConflictEvent {
+  readonly key: string;
+  readonly winner: ConflictSide;
+  readonly loser: ConflictSide;
+}
+
 interface HookArguments {
   change: ChangeEvent;
+  conflict: ConflictEvent;
   peer: PeerEvent;
   status: Status;
   warning: string;
@@ -18,7 +39,7 @@ interface HookArguments {
 
 export type HookName = keyof HookArguments;
 
-const HOOK_NAMES: readonly string[] = ["change", "peer", "status", "warning"] satisfies HookName[];
+const HOOK_NAMES: readonly string[] = ["change", "conflict", "peer", "status", "warning"] satisfies HookName[];
 
 interface Hook {
   /** May return a promise: an async function is a listener too. */

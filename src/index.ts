@@ -13,7 +13,7 @@ export type {
 } from "./calls.ts";
 export type { Timers, WallClock } from "./clock.ts";
 export { type ErrorCode, isReplicaError, ReplicaError } from "./errors.ts";
-export type { PeerEvent } from "./hooks.ts";
+export type { ConflictEvent, ConflictSide, PeerEvent } from "./hooks.ts";
 export type { KeyRange } from "./key-ranges.ts";
 export type { LeaseHolder } from "./layers/claims.ts";
 export type { Lease } from "./layers/held-lease.ts";

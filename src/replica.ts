@@ -15,7 +15,7 @@ import type {
   WriteOptions,
 } from "./calls.ts";
 import type { Engine } from "./engine.ts";
-import type { PeerEvent } from "./hooks.ts";
+import type { ConflictEvent, HookName, PeerEvent } from "./hooks.ts";
 import type { KeyRange } from "./key-ranges.ts";
 import type { LeaseHolder } from "./layers/claims.ts";
 import type { Lease } from "./layers/held-lease.ts";
@@ -236,16 +236,21 @@ export class Replica {
    * at these moments and when the log fails, and with warnings. An error thrown by the listener, or the
    * rejection of a promise that it returns, goes to the logger.
    *
+   * `conflict`: a version has replaced another one that its author had not seen, and one of the two is of this
+   * replica. Told only where it is certain, so not of every such overwrite, and by one of the two authors or by both;
+   * not of versions that say the same. src/sync/PROTOCOL.md, "Conflicts", says of which.
+   *
    * @returns stops it
    * @throws ReplicaError ERR_OPTION, ERR_CLOSED
    */
+  on(event: "conflict", listener: (conflict: ConflictEvent) => unknown): () => void;
   on(event: "change", listener: (change: ChangeEvent) => unknown): () => void;
   on(event: "peer", listener: (event: PeerEvent) => unknown): () => void;
   on(event: "status", listener: (status: Status) => unknown): () => void;
   on(event: "warning", listener: (message: string) => unknown): () => void;
-  on(event: "change" | "peer" | "status" | "warning", listener: (argument: never) => unknown): () => void {
+  on(event: HookName, listener: (argument: never) => unknown): () => void {
     this.#engine.assertOpen();
-    return this.#engine.hooks.add(event, listener);
+    return this.#engine.on(event, listener);
   }
 
   // ---- looking -------------------------------------------------------------------------------

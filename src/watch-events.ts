@@ -1,8 +1,10 @@
 /** What watchers are told: events, and how they are made of changes. */
 import { decodeKey } from "./codec/keys.ts";
 import { decodeValue } from "./codec/values.ts";
+import type { ConflictEvent, ConflictSide } from "./hooks.ts";
 import { isReserved } from "./limits.ts";
 import type { Change } from "./sync/committed.ts";
+import type { Conflict } from "./sync/conflicts.ts";
 import { type Entry, type Millis, nodeIdOf } from "./types.ts";
 import { goneVersionOf, type Version, versionOf } from "./versions.ts";
 
@@ -57,6 +59,21 @@ export function eventOf(change: Change): ChangeEvent | undefined {
     ...common(entry, local),
     ...before,
     version: versionOfChange(change),
+  };
+}
+
+/** What listeners are told of a conflict. */
+export function conflictEventOf({ winner, loser }: Conflict): ConflictEvent {
+  return { key: decodeKey(winner.key), winner: sideOf(winner), loser: sideOf(loser) };
+}
+
+function sideOf(entry: Entry): ConflictSide {
+  return {
+    ...(entry.value === null ? {} : { value: decodeValue(entry.value) }),
+    version: versionOf(entry),
+    stamp: entry.stamp,
+    nodeId: nodeIdOf(entry.origin),
+    ...(entry.expiresAt > 0 ? { expiresAt: entry.expiresAt } : {}),
   };
 }
 

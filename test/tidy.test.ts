@@ -29,6 +29,8 @@ const PUBLIC_EXPORTS: Record<string, readonly string[]> = {
     "ChannelReceiver",
     "CloseOptions",
     "Codec",
+    "ConflictEvent",
+    "ConflictSide",
     "CustomMerge",
     "DeleteOptions",
     "DiagnosticsMessages",

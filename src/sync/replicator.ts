@@ -25,6 +25,7 @@ import {
 } from "../types.ts";
 import { Collector } from "./collector.ts";
 import type { Outgoing, Ready, SessionEvent, SessionId } from "./committed.ts";
+import { type Conflict, Conflicts } from "./conflicts.ts";
 import { FLOW_LIMITS, type FlowLimits } from "./flow.ts";
 import { type HelloVerdict, isPlausible, judge, replaces } from "./handshake.ts";
 import { Inbound } from "./inbound.ts";
@@ -95,6 +96,7 @@ export class Replicator {
   #recordsInFlight = 0;
   #memberWrite: LocalWrite | undefined;
   readonly #settler: Settler;
+  readonly #conflicts: Conflicts;
   readonly #collector: Collector;
   /** Of the process that was sent it: how far a catch-up had come when its session broke. */
   readonly #unfinished = new Map<NodeId, { readonly incarnation: string; readonly cursor: Lsn }>();
@@ -106,6 +108,7 @@ export class Replicator {
     this.#options = options;
     this.#state = state;
     this.#writer = new StateWriter(options);
+    this.#conflicts = new Conflicts(state);
     this.#durable = { lsn: state.lsn, coverage: state.covered.clone() };
     this.#frontierTold = this.#writer.frontierVersion;
     this.#probeTicks = Math.ceil((options.probeMs ?? PROBE_MS) / TICK_MS);
@@ -219,6 +222,16 @@ export class Replicator {
     const taken = this.#outgoing;
     if (taken.length > 0) this.#outgoing = [];
     return taken;
+  }
+
+  /** From now on `takeConflicts` has something to say. */
+  listenForConflicts(): void {
+    this.#conflicts.listen(this.#writer.lastStamp);
+  }
+
+  /** Conflicts that were found since the last call. Memory may be ahead of the disk. */
+  takeConflicts(): readonly Conflict[] {
+    return this.#conflicts.take();
   }
 
   takeEvents(): SessionEvent[] {
@@ -434,6 +447,8 @@ export class Replicator {
     const unfinished = this.#unfinished.get(hello.nodeId);
     if (unfinished?.incarnation === hello.incarnation) outbound.resume(unfinished.cursor);
     this.#unfinished.delete(hello.nodeId);
+    session.exposedBefore = this.#sessionByPeer.size > 0 ? this.#durable.lsn : this.#conflicts.exposedLsn;
+    session.helloVector = new VersionVector(hello.vector);
     this.#sessionByPeer.set(hello.nodeId, session);
     for (const [origin, seq] of outbound.acked.above(this.#state.covered)) {
       session.entriesDue += seq - this.#state.covered.get(origin);
@@ -594,8 +609,12 @@ export class Replicator {
       return this.#rotate(`"${peer.nodeId}" has writes of ours that we have not made`, now);
     }
     const { inbound } = peer;
+    const meets = (entry: Entry, wins: boolean): void => {
+      this.#conflicts.meet(entry, wins, session, this.#durable.lsn, this.#writer.now(now));
+    };
     const outcome = {
       peer: peer.nodeId,
+      meets: this.#conflicts.isListening ? meets : undefined,
       refused: (entry: Entry, reason: RefusalReason): void => {
         session.reject(reason);
         inbound.refuse(entry);
@@ -643,6 +662,8 @@ export class Replicator {
     this.#events.push({ type: "rotated", detail: `${why}: "${nodeIdOf(origin)}" goes on under a new epoch` });
     for (const session of [...this.#sessions.values()]) this.#end(session, "new-epoch", why);
     this.#unfinished.clear();
+    // What was authored again under its old stamps has been seen before.
+    this.#conflicts.expose(this.#state.lsn);
   }
 
   // ---- small sends ---------------------------------------------------------------------------
@@ -715,6 +736,7 @@ export class Replicator {
     const { peer } = session;
     if (peer === undefined || this.#sessionByPeer.get(peer.nodeId) !== session) return;
     this.#sessionByPeer.delete(peer.nodeId);
+    this.#conflicts.expose(this.#durable.lsn);
     const { resumableCursor: cursor } = peer.outbound;
     if (cursor > 0) this.#unfinished.set(peer.nodeId, { incarnation: peer.incarnation, cursor });
     this.#writer.recordAcks(peer.nodeId, peer.outbound.acked);

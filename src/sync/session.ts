@@ -1,6 +1,6 @@
 /** One connection to one peer: its two directions, its frame numbers, and what it told us in hello. */
-import type { VersionVector } from "../core/version-vector.ts";
-import type { Epoch, Millis, NodeId, Origin } from "../types.ts";
+import { VersionVector } from "../core/version-vector.ts";
+import type { Epoch, Lsn, Millis, NodeId, Origin } from "../types.ts";
 import type { SessionId } from "./committed.ts";
 import type { Inbound } from "./inbound.ts";
 import type { Digests } from "./messages.ts";
@@ -48,6 +48,9 @@ export class Session {
   /** Entries that came in pages and that went out in pages: what a write costs to deliver. */
   entriesIn = 0;
   entriesOut = 0;
+  /** When the session began, what of ours may have been known to others ended here, and the peer had this. */
+  exposedBefore: Lsn = 0;
+  helloVector = new VersionVector();
   /** Writes that the peer had and we did not when it said hello: more entries than these do not come in the catch-up. */
   entriesDue = 0;
   framesSent = 0;

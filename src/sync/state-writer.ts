@@ -52,6 +52,8 @@ export interface TransferOutcome {
   /** Who has sent it. */
   readonly peer: NodeId;
   refused(entry: Entry, reason: RefusalReason): void;
+  /** It meets what its key holds, which it will replace or not. Nothing has changed yet. */
+  readonly meets?: ((entry: Entry, wins: boolean) => void) | undefined;
   /** The key now holds `entry` or what dominates it. */
   accepted(entry: Entry): void;
 }
@@ -168,15 +170,19 @@ export class StateWriter {
     const expiryNow = this.#clock.now(now);
     for (const entry of entries) {
       // Covered means dominated (I2): it is this rule, not the tombstone, that keeps the dead dead.
-      // A loser is not looked at: what dominates it is here already.
-      if (!this.#state.covered.covers(entry.origin, entry.seq) && this.#state.isWinner(entry)) {
+      const isCovered = this.#state.covered.covers(entry.origin, entry.seq);
+      if (!isCovered && this.#state.isWinner(entry)) {
         const reason = this.#refusal(entry, outcome.peer, now);
         if (reason !== undefined) {
           outcome.refused(entry, reason);
           continue;
         }
         this.#clock.observe(entry.stamp);
+        outcome.meets?.(entry, true);
         this.#set(entry, false, expiryNow, unit);
+      } else if (!isCovered) {
+        // A loser need not be admitted: what dominates it is here already.
+        outcome.meets?.(entry, false);
       }
       outcome.accepted(entry);
     }
