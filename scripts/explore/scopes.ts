@@ -1,9 +1,10 @@
 /** Scopes of the search, small to large. */
-import type { FlowLimits } from "../../src/sync/flow.ts";
+import { FLOW_LIMITS, type FlowLimits } from "../../src/sync/flow.ts";
 import type { Scope } from "./world.ts";
 
 /** So small that pages, fall-backs to catch-up and partial transfers happen. */
 const TINY: FlowLimits = {
+  ...FLOW_LIMITS,
   pageBytes: 60,
   pageEntries: 1,
   windowBytes: 150,
