@@ -93,14 +93,13 @@ function counted(parts: readonly Part[], own: string, by: number): PartWrite[] {
   return [written(own, (register?.count ?? 0) + 1, value, register?.deleted ?? new Map())];
 }
 
+/** What others have deleted stays in their registers. */
 function deleteAll(parts: readonly Part[], own: string): PartWrite[] {
-  const { registers, deleted } = read(parts);
-  const all = new Map(deleted);
-  for (const [owner, { count, value }] of registers) {
-    if (count > (all.get(owner)?.[0] ?? 0)) all.set(owner, [count, value]);
-  }
+  const { registers } = read(parts);
+  const seen = new Map<string, Seen>();
+  for (const [owner, { count, value }] of registers) if (count > 0) seen.set(owner, [count, value]);
   const register = registers.get(own);
-  return [written(own, register?.count ?? 0, register?.value ?? 0, all)];
+  return [written(own, register?.count ?? 0, register?.value ?? 0, seen)];
 }
 
 /** `[count, value, deleted?]`, where `deleted` is a list of `[owner, count, value]`. */
