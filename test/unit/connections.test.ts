@@ -225,11 +225,22 @@ describe("backing off", () => {
     expect(stage.dials.length).toBe(1);
   });
 
-  test.each(["cluster-mismatch", "protocol-version"])("after %s the next attempt is minutes away", async (code) => {
-    const stage = await start({ seeds: ["x:a"], fraction: 0 });
-    await stage.time.run(1);
-    stage.connections.ended(0, undefined, code);
-    await stage.time.run(150_000 - 2);
+  test.each(["cluster-mismatch", "protocol-version", "unauthenticated"])(
+    "after %s the next attempt is minutes away",
+    async (code) => {
+      const stage = await start({ seeds: ["x:a"], fraction: 0 });
+      await stage.time.run(1);
+      stage.connections.ended(0, undefined, code);
+      await stage.time.run(150_000 - 2);
+      expect(stage.dials.length).toBe(1);
+      await stage.time.run(2);
+      expect(stage.dials.length).toBe(2);
+    },
+  );
+
+  test("so it is after a dial that was refused for what we could not prove", async () => {
+    const stage = await start({ seeds: ["x:a"], fraction: 0, answer: "refuse" });
+    await stage.time.run(150_000 - 1);
     expect(stage.dials.length).toBe(1);
     await stage.time.run(2);
     expect(stage.dials.length).toBe(2);
@@ -309,7 +320,7 @@ interface Script {
   endAtOnce?: boolean;
 }
 
-type Answer = "open" | "fail" | "hang";
+type Answer = "open" | "fail" | "refuse" | "hang";
 
 interface Dial {
   readonly address: string;
@@ -353,6 +364,7 @@ class Stage {
           const { answer = "open" } = script;
           const outcome = typeof answer === "string" ? answer : answer(address);
           if (outcome === "open") this.channels.push(succeed());
+          if (outcome === "refuse") reject(new ReplicaError("ERR_AUTH", "another secret"));
           if (outcome === "fail") reject(new Error(`nobody at ${address}`));
         }),
       close: async () => {
