@@ -29,6 +29,8 @@ export class Cluster {
   readonly trace: Trace | undefined;
   /** Disk faults that a step has armed, and until when a disk is full. */
   readonly faulty = new Set<Node>();
+  /** The time of faults is over. */
+  isHealing = false;
   #failure: Error | undefined;
   #nodeOf = new Map<Owner, Node>();
 
@@ -60,7 +62,11 @@ export class Cluster {
     host.diskMs = plan.diskMs;
     host.clock.jump(plan.clockOffsetMs);
     const first = this.plan.hosts[0]?.name;
-    if (!plan.knowsAll && first !== undefined && first !== hostName) host.seeds = () => [first];
+    const all = host.seeds;
+    if (!plan.knowsAll && first !== undefined && first !== hostName) {
+      // A seed that has gone for good is replaced in everybody's configuration.
+      host.seeds = () => (this.nodes[0]?.hasLeft === true ? all() : [first]);
+    }
     return node;
   }
 
@@ -88,8 +94,11 @@ export class Cluster {
 
   /** Disks, clocks and hosts are as they should be from now on. */
   endFaults(): void {
+    this.isHealing = true;
     for (const { replica } of this.nodes) this.#countRefusals(replica);
-    for (const { host, plan, isTransient } of this.nodes) {
+    for (const node of this.nodes) {
+      const { host, plan, isTransient } = node;
+      node.isAway = false;
       host.diskFault = () => undefined;
       host.disk.capacityBytes = Number.POSITIVE_INFINITY;
       host.diskMs = plan.diskMs;
@@ -213,6 +222,7 @@ export class Cluster {
       const { state, life } = node;
       if (state === undefined) return fail("liveness", `${node.host.name} is not up at the end`);
       life?.observer?.checkAll();
+      if ((life?.observer?.collected() ?? 0) > 0) this.facts.add("protocol: tombstones collected");
       node.checkWatcher();
     }
     for (const other of live) {

@@ -54,6 +54,11 @@ const PROTOCOL = [
   "ack",
   "links",
   "probe",
+  "digests",
+  "listing",
+  "round",
+  "frontier",
+  "tombstones collected",
   "rotation while running",
 ];
 const FRAMES = ["blocked", "loss", "duplicate", "reorder", "damage", "cut"];
@@ -70,6 +75,7 @@ const WORK = [
   "backup",
   "settled",
   "reached",
+  "evict",
 ];
 const EVENTS = ["put", "delete", "expire"];
 

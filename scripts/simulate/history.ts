@@ -15,6 +15,8 @@ export interface Write extends Order {
   readonly author: string;
   /** All writes of its batch, this one included. */
   batch: readonly Write[];
+  /** Of a delete: what its author covered when it was made. */
+  readonly knew: ReadonlyMap<Origin, Seq> | undefined;
 }
 
 export function nameOf(key: Uint8Array): string {
@@ -32,6 +34,11 @@ function printable(name: string): string {
 }
 
 export class History {
+  /**
+   * Members were evicted. What such a member alone has is kept when it comes back, also where a delete that has been
+   * collected would have beaten it, unless whoever deleted had seen it.
+   */
+  hasEvictions = false;
   readonly #byOrigin = new Map<Origin, (Write | undefined)[]>();
   readonly #byName = new Map<string, Write[]>();
 
@@ -61,7 +68,8 @@ export class History {
     return this.#byName.get(name) ?? [];
   }
 
-  add(entry: Entry, author: string): Write {
+  /** @param knew  coverage of the author, for a delete */
+  add(entry: Entry, author: string, knew?: Iterable<readonly [Origin, Seq]>): Write {
     const write: Write = {
       key: entry.key.slice(),
       name: nameOf(entry.key),
@@ -72,6 +80,7 @@ export class History {
       expiresAt: entry.expiresAt,
       author,
       batch: [],
+      knew: entry.value === null && knew !== undefined ? new Map(knew) : undefined,
     };
     write.batch = [write];
     let writes = this.#byOrigin.get(write.origin);
@@ -101,8 +110,21 @@ export class History {
     const slot = table.find(write.key);
     if (slot === NO_SLOT) return this.#isCollectable(write);
     const stamp = table.stampAt(slot);
-    if (stamp !== write.stamp) return stamp > write.stamp;
-    return compareOrders({ stamp, origin: table.originAt(slot), seq: table.seqAt(slot) }, write) >= 0;
+    if (stamp > write.stamp) return true;
+    const held = { stamp, origin: table.originAt(slot), seq: table.seqAt(slot) };
+    return compareOrders(held, write) >= 0 || this.isRevived(write.name, held, write);
+  }
+
+  /** Whether a version may show although `write` beats it: a delete as late, since collected, did not know of it. */
+  isRevived(name: string, held: Order, write: Order): boolean {
+    if (!this.hasEvictions) return false;
+    return this.ofKey(name).some(
+      (other) =>
+        other.value === null &&
+        compareOrders(other, write) >= 0 &&
+        other.knew !== undefined &&
+        (other.knew.get(held.origin) ?? 0) < held.seq,
+    );
   }
 
   /** Whether some version of the key that may be collected, beats the write or is it. */

@@ -44,6 +44,8 @@ export class Node {
   /** All that it ever said it covers, whatever became of it. */
   readonly everClaimed = new Map<Origin, number>();
   life: Life | undefined;
+  /** Closed, until a later step or the end of the faults. */
+  isAway = false;
   /** It does not come back. */
   hasLeft = false;
   /** A copy that somebody opened beside the original: it is stopped when faults end. */
@@ -84,7 +86,7 @@ export class Node {
 
   /** Starts a process that opens the replica. Does nothing if one runs. */
   start(): void {
-    if (this.life !== undefined || this.hasLeft) return;
+    if (this.life !== undefined || this.hasLeft || this.isAway) return;
     const { cluster, host, plan } = this;
     const ports = host.boot();
     const owner = host.process;

@@ -31,15 +31,25 @@ export class Observer {
     return this.#state;
   }
 
-  /** The version of every key, for a comparison. */
+  /** The version of every key that is there, also as a tombstone, for a comparison. */
   versions(): Map<string, string> {
-    return new Map([...this.#held].map(([name, write]) => [name, describe(write)]));
+    const { table } = this.#state;
+    const present = [...this.#held].filter(([name]) => table.find(Buffer.from(name, "latin1")) !== NO_SLOT);
+    return new Map(present.map(([name, write]) => [name, describe(write)]));
   }
 
   /** To be called after every event. */
   observe(): void {
     if (this.#state.lsn !== this.#lsn) this.#walk(false);
     this.#checkCoverage();
+  }
+
+  /** Tombstones that were seen here and are not there any more. */
+  collected(): number {
+    const { table } = this.#state;
+    let count = 0;
+    for (const name of this.#held.keys()) if (table.find(Buffer.from(name, "latin1")) === NO_SLOT) count += 1;
+    return count;
   }
 
   /** Everything once more, from the beginning. */
@@ -68,7 +78,7 @@ export class Observer {
     const write = known ?? this.#author(entry, isRecovered);
     const name = write.name;
     const held = this.#held.get(name);
-    if (held !== undefined && compareOrders(write, held) < 0) {
+    if (held !== undefined && compareOrders(write, held) < 0 && !this.#history.isRevived(name, write, held)) {
       fail("order", `${this.#who} went back from ${describe(held)} to ${describe(write)}`);
     }
     this.#held.set(name, write);
@@ -92,7 +102,7 @@ export class Observer {
       }
       this.#ownStamp = entry.stamp;
     }
-    return this.#history.add(entry, this.#who);
+    return this.#history.add(entry, this.#who, this.#state.covered);
   }
 
   /** After a rotation writes appear under the new epoch, with their stamps. */

@@ -65,6 +65,9 @@ export type Action =
   | { readonly type: "misdirected" | "flippedWrite" | "flippedRead"; readonly host: number }
   | { readonly type: "bitRot"; readonly host: number; readonly downMs: number }
   | { readonly type: "wipe" | "oldBackup" | "rollback"; readonly host: number; readonly downMs: number }
+  /** The second time it opens again, evicted or not. */
+  | { readonly type: "away"; readonly host: number }
+  | { readonly type: "evict"; readonly host: number; readonly other: number }
   | { readonly type: "clone"; readonly host: number; readonly forMs: number }
   | {
       readonly type: "stranger";
@@ -191,6 +194,8 @@ const FAULTS: Record<string, Draw> = {
   wipe: (r, n) => ({ type: "wipe", host: any(r, n), downMs: downMs(r) }),
   oldBackup: (r, n) => ({ type: "oldBackup", host: any(r, n), downMs: downMs(r) }),
   rollback: (r, n) => ({ type: "rollback", host: any(r, n), downMs: downMs(r) }),
+  away: (r, n) => ({ type: "away", host: any(r, n) }),
+  evict: (r, n) => ({ type: "evict", host: any(r, n), other: any(r, n) }),
   clone: (r, n) => ({ type: "clone", host: any(r, n), forMs: forMs(r) }),
   leave: (r, n) => ({ type: "leave", host: any(r, n) }),
   stranger: (r, n) => ({
@@ -207,6 +212,10 @@ export const FAULT_KINDS: readonly string[] = Object.keys(FAULTS);
 
 /** How often a kind of fault is among those of a run. */
 const SWARM_CHANCE = 0.15;
+const LONG_CHANCE = 0.12;
+/** What a long run is for. */
+const LONG_KINDS: readonly string[] = ["away", "evict", "oldBackup", "wipe"];
+const LONG_KINDS_CHANCE = 0.5;
 
 /** The plan of a seed: always the same one. */
 export function drawPlan(seed: number): Plan {
@@ -217,8 +226,11 @@ export function drawPlan(seed: number): Plan {
   const hosts = Array.from({ length: count }, (_, index) =>
     drawHost(random, index, maxDriftMs, durability === "mixed"),
   );
-  const faultsEndMs = random.pick([1500, 3000, 6000]);
-  const kinds = FAULT_KINDS.filter(() => random.chance(SWARM_CHANCE));
+  // So long that tombstones are collected, with an eviction now and then.
+  const isLong = random.chance(LONG_CHANCE);
+  const faultsEndMs = isLong ? random.pick([150_000, 250_000]) : random.pick([1500, 3000, 6000]);
+  const chance = (kind: string): number => (isLong && LONG_KINDS.includes(kind) ? LONG_KINDS_CHANCE : SWARM_CHANCE);
+  const kinds = FAULT_KINDS.filter((kind) => random.chance(chance(kind)));
   const steps: Step[] = [];
   const works = random.between(5, 40);
   for (let n = 0; n < works; n++)

@@ -282,6 +282,16 @@ export class Steps {
         return cluster.later(step.downMs, () => node.start());
       case "rollback":
         return this.#rollBack(node, step.downMs);
+      case "away":
+        if (node.isAway) {
+          node.isAway = false;
+          return node.start();
+        }
+        return node.close(() => {
+          node.isAway = !cluster.isHealing;
+        });
+      case "evict":
+        return this.#evict(node, cluster.nodes[step.other % cluster.nodes.length]);
       case "clone":
         return this.#clone(node, step.forMs);
       case "stranger":
@@ -325,6 +335,23 @@ export class Steps {
     const at = random.below(bytes.length);
     bytes[at] = (bytes[at] ?? 0) ^ (1 << random.below(8));
     host.disk.put(name, bytes);
+  }
+
+  /** Forgets a member, which is possible while it is not connected. It does not know, and may come back. */
+  #evict({ replica }: Node, other: Node | undefined): void {
+    const cluster = this.#cluster;
+    if (replica === undefined || other === undefined) return;
+    replica.evict(other.nodeId).then(
+      () => {
+        cluster.history.hasEvictions = true;
+        cluster.facts.add("work: evict");
+      },
+      (error: unknown) => {
+        if (!isReplicaError(error) || ![...REJECTIONS, "ERR_OPTION"].includes(error.code)) cluster.fail(error);
+      },
+    );
+    // From the call on: it may be durable without us hearing of it.
+    cluster.history.hasEvictions = true;
   }
 
   /** The first time it is closed and a picture of its disk kept, later the disk is set back to that, to the last inode. */

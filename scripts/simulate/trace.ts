@@ -70,6 +70,14 @@ function describeMessage(message: Message): string {
       return `ack of ${message.frames} frames, covers ${pairs(message.vector)}`;
     case "links":
       return `links ${message.links.join(", ")}`;
+    case "digests":
+      return `digests of ${message.buckets.length} buckets${message.list ? ", and what is in them" : ""}`;
+    case "listing":
+      return `listing of ${message.listed.length} buckets, ${message.entries.length} entries`;
+    case "round":
+      return `round ${message.number} of ${message.members.join(", ")}, low ${pairs(message.low)}, high ${pairs(message.high)}`;
+    case "frontier":
+      return `frontier ${pairs(message.vector)}`;
     case "bye":
       return `bye ${message.code}: ${message.detail}`;
     default:

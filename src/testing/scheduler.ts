@@ -43,6 +43,7 @@ export class Scheduler {
   #hashLow = 0x811c9dc5;
   #hashHigh = 0x9e3779b9;
   #sinceTurn = 0;
+  #isRunning = false;
 
   /** Sixteen hex digits over all events so far, with their moments, and all notes. */
   get traceHash(): string {
@@ -89,9 +90,21 @@ export class Scheduler {
 
   /**
    * Releases events until `isDone`, which is asked between events, or until `deadlineMs` of virtual time or the last
-   * event has passed. @returns whether `isDone` @throws what an event or `afterEvent` throws
+   * event has passed. One run at a time.
+   *
+   * @returns whether `isDone` @throws what an event or `afterEvent` throws
    */
-  run(isDone: () => boolean, deadlineMs: Millis): Promise<boolean> {
+  async run(isDone: () => boolean, deadlineMs: Millis): Promise<boolean> {
+    if (this.#isRunning) throw new Error("time passes already: await one call before the next, or join them in one");
+    this.#isRunning = true;
+    try {
+      return await this.#loop(isDone, deadlineMs);
+    } finally {
+      this.#isRunning = false;
+    }
+  }
+
+  #loop(isDone: () => boolean, deadlineMs: Millis): Promise<boolean> {
     return new Promise((resolve, reject) => {
       let owner: Owner | undefined;
       let hasRun = false;
