@@ -195,13 +195,6 @@ export const MUTATIONS: readonly Mutation[] = [
     "bad = false;",
   ),
   edit(
-    "replay begins at the wrong place in the change log",
-    0,
-    "src/core/core-state.ts",
-    "this.#lsn = at - 1;\n      this.execute(op);",
-    "this.execute(op);",
-  ),
-  edit(
     "a snapshot forgets the lease",
     3000,
     "src/storage/snapshot-writer.ts",
@@ -277,7 +270,7 @@ export const MUTATIONS: readonly Mutation[] = [
 /** Who else has to find what the simulator reaches too rarely. */
 function withOthers(mutation: Mutation): Mutation {
   if (mutation.seeds > 0) return mutation;
-  if (mutation.name.startsWith("hello claims")) return { ...mutation, scope: "hello" };
+  if (mutation.name.startsWith("hello claims")) return { ...mutation, scope: "pair-cut" };
   const isStorage = mutation.edits.some(({ file }) => /storage|core-state/.test(file));
   return { ...mutation, tests: isStorage ? STORAGE_TESTS : SYNC_TESTS };
 }

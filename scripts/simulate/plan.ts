@@ -42,7 +42,15 @@ export type Action =
   | { readonly type: "reached"; readonly host: number; readonly other: number }
   | { readonly type: "reopen"; readonly host: number; readonly downMs: number }
   | { readonly type: "leave"; readonly host: number }
-  | { readonly type: "kill" | "power"; readonly host: number; readonly downMs: number; readonly again: number }
+  | {
+      readonly type: "kill" | "power";
+      readonly host: number;
+      readonly downMs: number;
+      /** The power goes again so many times while it opens. */
+      readonly again: number;
+      /** The power goes so long after it was started again. */
+      readonly powerAfterMs?: number;
+    }
   | { readonly type: "pause"; readonly host: number; readonly forMs: number }
   | { readonly type: "partition"; readonly left: readonly number[]; readonly forMs: number }
   | { readonly type: "oneWay"; readonly from: number; readonly to: number; readonly forMs: number }
@@ -59,7 +67,13 @@ export type Action =
   | { readonly type: "clockJump"; readonly host: number; readonly ms: number }
   | { readonly type: "clockFreeze"; readonly host: number; readonly forMs: number }
   | { readonly type: "clockDrift"; readonly host: number; readonly rate: number }
-  | { readonly type: "diskError"; readonly host: number; readonly operation: string; readonly code: string }
+  | {
+      readonly type: "diskError";
+      readonly host: number;
+      readonly operation: string;
+      readonly code: string;
+      readonly powerAfterMs?: number;
+    }
   | { readonly type: "diskFull"; readonly host: number; readonly forMs: number }
   | { readonly type: "diskSlow"; readonly host: number; readonly ms: number; readonly forMs: number }
   | { readonly type: "misdirected" | "flippedWrite" | "flippedRead"; readonly host: number }
@@ -128,7 +142,13 @@ const forMs = (random: SeededRandom): number => random.pick([50, 400, 2000, 6000
 
 /** Kinds of faults, by name: a run has some of them, so that the others cannot hide what these find. */
 const FAULTS: Record<string, Draw> = {
-  kill: (r, n) => ({ type: "kill", host: any(r, n), downMs: downMs(r), again: r.chance(0.3) ? r.between(1, 3) : 0 }),
+  kill: (r, n) => ({
+    type: "kill",
+    host: any(r, n),
+    downMs: downMs(r),
+    again: r.chance(0.3) ? r.between(1, 3) : 0,
+    ...(r.chance(0.5) ? { powerAfterMs: r.between(0, 60) } : {}),
+  }),
   power: (r, n) => ({ type: "power", host: any(r, n), downMs: downMs(r), again: r.chance(0.3) ? r.between(1, 3) : 0 }),
   reopen: (r, n) => ({ type: "reopen", host: any(r, n), downMs: downMs(r) }),
   pause: (r, n) => ({ type: "pause", host: any(r, n), forMs: forMs(r) }),
@@ -184,6 +204,7 @@ const FAULTS: Record<string, Draw> = {
       "truncate",
     ]),
     code: r.pick(["EIO", "EIO", "ENOSPC", "EACCES"]),
+    ...(r.chance(0.5) ? { powerAfterMs: r.between(0, 60) } : {}),
   }),
   diskFull: (r, n) => ({ type: "diskFull", host: any(r, n), forMs: forMs(r) }),
   diskSlow: (r, n) => ({ type: "diskSlow", host: any(r, n), ms: r.pick([20, 300, 5000]), forMs: forMs(r) }),

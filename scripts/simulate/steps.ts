@@ -178,6 +178,7 @@ export class Steps {
         node.crashesWhileOpening = step.again;
         if (step.type === "kill") node.kill();
         else node.powerLoss();
+        if (step.powerAfterMs !== undefined) this.#powerLater(node, step.downMs + step.powerAfterMs);
         return undo(step.downMs, () => node.start());
       case "reopen":
         return node.close(() => cluster.later(step.downMs, () => node.start()));
@@ -241,7 +242,14 @@ export class Steps {
           node.kill();
           return cluster.later(1, () => node.start());
         }
-        return this.#once(node, ({ operation }) => operation === step.operation, { type: "error", code: step.code });
+        return this.#once(
+          node,
+          ({ operation }) => operation === step.operation,
+          { type: "error", code: step.code },
+          () => {
+            if (step.powerAfterMs !== undefined) this.#powerLater(node, step.powerAfterMs);
+          },
+        );
       case "diskFull":
         cluster.faulty.add(node);
         host.disk.capacityBytes = host.disk.usedBytes + cluster.random.below(300);
@@ -299,6 +307,16 @@ export class Steps {
       default:
         return;
     }
+  }
+
+  /** The power goes after so long, and comes back at once. */
+  #powerLater(node: Node, delayMs: number): void {
+    const cluster = this.#cluster;
+    cluster.later(delayMs, () => {
+      if (cluster.isHealing || node.hasLeft || node.isAway || !node.isUp) return;
+      node.powerLoss();
+      node.start();
+    });
   }
 
   #once(node: Node, matches: (call: DiskCall) => boolean, fault: DiskFault, onHit: () => void = () => undefined): void {

@@ -27,7 +27,7 @@ test("looking at a run does not change it", async () => {
   const trace = new Trace();
   const traced = await runPlan(drawPlan(5), trace);
   expect(traced.traceHash).toBe((await runPlan(drawPlan(5))).traceHash);
-  expect(trace.events.length).toBeGreaterThan(100);
+  expect(trace.events.length).toBeGreaterThan(20);
 });
 
 test("plans are plain data, and draw from every kind of fault", () => {
