@@ -164,8 +164,9 @@ export class Cluster {
     return this.world.scheduler.pending(owner, "timer");
   }
 
-  /** The write that a version names. */
-  writeOf(version: string, key: string): Write | undefined {
+  /** The write that a version names. One that has gone without a write of its own, has its version marked. */
+  writeOf(name: string, key: string): Write | undefined {
+    const version = name.startsWith("gone.") ? name.slice("gone.".length) : name;
     const [stamp = "", seq = ""] = version.split(".", 2);
     const origin = version.slice(stamp.length + seq.length + 2) as Origin;
     const write = this.history.find(origin, Number.parseInt(seq, 36));

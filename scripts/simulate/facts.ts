@@ -32,7 +32,6 @@ const RECOVERIES = [
   "set aside",
   "crash while opening",
   "refused",
-  "unusable",
 ];
 const BYES = [
   "closing",

@@ -276,8 +276,7 @@ export class Node {
     if (write === undefined)
       return fail("watch", `${this.host.name} told of ${event.version}, which nobody has written`);
     const before = life.told.get(event.key);
-    const isLater =
-      before === undefined || beats(write, before) || (write === before && event.type !== "put" && write.expiresAt > 0);
+    const isLater = before === undefined || beats(write, before) || (write === before && event.type !== "put");
     if (!isLater) fail("watch", `${this.host.name} told of ${event.version} of "${event.key}" twice or late`);
     life.told.set(event.key, write);
     this.promise(write);

@@ -107,7 +107,7 @@ type Draw = (random: SeededRandom, hosts: number, plan: { maxDriftMs: number }) 
 const any = (random: SeededRandom, hosts: number): number => random.below(hosts);
 const key = (random: SeededRandom): string => `k${random.below(random.chance(0.8) ? 4 : 12)}`;
 const bytes = (random: SeededRandom): number =>
-  random.chance(0.05) ? random.between(20_000, 200_000) : random.below(60);
+  random.chance(0.1) ? random.between(20_000, 200_000) : random.below(60);
 const pair = (random: SeededRandom, hosts: number): [number, number] => {
   const a = random.below(hosts);
   return [a, (a + 1 + random.below(Math.max(1, hosts - 1))) % hosts];
