@@ -1,8 +1,8 @@
 /** What the members of a replica take as options, and give back: the shapes of the calls in replica.ts. */
-import type { KeyRange } from "./key-ranges.ts";
+import type { KeyRange } from "./data/key-ranges.ts";
+import type { Version } from "./data/versions.ts";
+import type { WriteToken } from "./data/write-tokens.ts";
 import type { PeerStatus } from "./status.ts";
-import type { Version } from "./versions.ts";
-import type { WriteToken } from "./write-tokens.ts";
 
 /** For whom a write waits. */
 export interface WriteOptions {

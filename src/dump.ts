@@ -6,13 +6,13 @@
 import type { Writable } from "node:stream";
 import { checkFlag, checkSignal, knownFields } from "./arguments.ts";
 import { systemClock } from "./clock.ts";
+import { KEY_RANGE_FIELDS, type KeyRange } from "./data/key-ranges.ts";
+import type { EntryInfo } from "./data/reader.ts";
 import { binaryChunks, readBinary } from "./dump/binary.ts";
 import { Importer, type ImportOptions, type ImportReport, type ReadEntry } from "./dump/importer.ts";
 import { jsonChunks, readJson } from "./dump/json-lines.ts";
 import { Sink } from "./dump/sink.ts";
 import { ReplicaError } from "./errors.ts";
-import { KEY_RANGE_FIELDS, type KeyRange } from "./key-ranges.ts";
-import type { EntryInfo } from "./reader.ts";
 import type { Replica } from "./replica.ts";
 
 export type { ImportOptions, ImportProgress, ImportReport, SkippedEntry } from "./dump/importer.ts";

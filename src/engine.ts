@@ -3,23 +3,24 @@
  * What a user may ask of them is in replica.ts.
  */
 
-import { AdmitHook } from "./admit-hook.ts";
 import { checkTimeout, knownFields, rejection } from "./arguments.ts";
 import type { CloseOptions } from "./calls.ts";
 import { systemClock, systemTimers, type Timers, type WallClock } from "./clock.ts";
 import type { CoreState } from "./core/core-state.ts";
+import { AdmitHook } from "./data/admit-hook.ts";
+import { isReadable, Reader } from "./data/reader.ts";
+import { Writer } from "./data/writer.ts";
 import { Driver } from "./driver.ts";
 import { isReplicaError, ReplicaError } from "./errors.ts";
-import { FirstSync } from "./first-sync.ts";
 import { type HookName, Hooks } from "./hooks.ts";
 import { Merges } from "./layers/merges.ts";
 import { SecondaryIndexes } from "./layers/secondary-index.ts";
 import { isReserved } from "./limits.ts";
-import { Neighbours } from "./neighbours.ts";
 import { type CheckedOptions, consoleLogger, type Logger, type ReplicaOptions } from "./options.ts";
-import { PeerWaits } from "./peer-waits.ts";
+import { FirstSync } from "./peers/first-sync.ts";
+import { Neighbours } from "./peers/neighbours.ts";
+import { PeerWaits } from "./peers/peer-waits.ts";
 import { systemRandom } from "./random.ts";
-import { isReadable, Reader } from "./reader.ts";
 import { type Status, statusOf } from "./status.ts";
 import { StatusWatch } from "./status-watch.ts";
 import type { RecoveryReport } from "./storage/open.ts";
@@ -30,9 +31,8 @@ import { type Metrics, metricsOf } from "./telemetry/metrics.ts";
 import type { Telemetry } from "./telemetry/telemetry.ts";
 import { type Epoch, type Millis, type NodeId, nodeIdOf } from "./types.ts";
 import { Upkeep } from "./upkeep.ts";
-import { conflictEventOf, eventOf } from "./watch-events.ts";
-import { Watchers } from "./watchers.ts";
-import { Writer } from "./writer.ts";
+import { conflictEventOf, eventOf } from "./watch/watch-events.ts";
+import { Watchers } from "./watch/watchers.ts";
 
 /** What is there before the replica lives: found in a directory, or new. */
 export interface Stored {

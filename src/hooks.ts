@@ -1,8 +1,9 @@
 /** Listeners of a replica: called in order, isolated from each other. */
+
+import type { Version } from "./data/versions.ts";
 import { ReplicaError } from "./errors.ts";
 import type { Status } from "./status.ts";
-import type { Version } from "./versions.ts";
-import type { ChangeEvent } from "./watch-events.ts";
+import type { ChangeEvent } from "./watch/watch-events.ts";
 
 /** `up`: a session has begun; `live`: it has brought everything that the peer had; `down`: it has ended. */
 export interface PeerEvent {

@@ -12,9 +12,15 @@ export type {
   WriteOptions,
 } from "./calls.ts";
 export type { Timers, WallClock } from "./clock.ts";
+export type { KeyRange } from "./data/key-ranges.ts";
+export type { BatchOperation } from "./data/local-writes.ts";
+export type { EntryInfo } from "./data/reader.ts";
+export type { ScanOptions } from "./data/scans.ts";
+export type { Transaction, TransactionEntry } from "./data/transaction.ts";
+export type { Version } from "./data/versions.ts";
+export type { WriteToken } from "./data/write-tokens.ts";
 export { type ErrorCode, isReplicaError, ReplicaError } from "./errors.ts";
 export type { ConflictEvent, ConflictSide, PeerEvent } from "./hooks.ts";
-export type { KeyRange } from "./key-ranges.ts";
 export type { LeaseHolder } from "./layers/claims.ts";
 export type { Lease } from "./layers/held-lease.ts";
 export type { LeaseOptions } from "./layers/leases.ts";
@@ -24,8 +30,6 @@ export type { NamespaceTransaction } from "./layers/scoped-transaction.ts";
 export type { IndexedEntry, IndexOptions, SecondaryIndex } from "./layers/secondary-index.ts";
 export type { SchemaIssue, SchemaResult, StandardSchema } from "./layers/standard-schema.ts";
 export type { Codec } from "./layers/value-shape.ts";
-export type { BatchOperation } from "./local-writes.ts";
-export type { Member } from "./neighbours.ts";
 export { openReplica } from "./open-replica.ts";
 export type {
   Admit,
@@ -37,10 +41,9 @@ export type {
   Progress,
   ReplicaOptions,
 } from "./options.ts";
+export type { Member } from "./peers/neighbours.ts";
 export type { Random } from "./random.ts";
-export type { EntryInfo } from "./reader.ts";
 export type { Replica } from "./replica.ts";
-export type { ScanOptions } from "./scans.ts";
 export type { PeerState, PeerStatus, Status } from "./status.ts";
 export type { Disk, DiskFile } from "./storage/disk.ts";
 export type { VerifyReport } from "./storage/maintenance.ts";
@@ -49,8 +52,5 @@ export type { DiagnosticsMessages } from "./telemetry/channels.ts";
 export type { Histogram } from "./telemetry/histogram.ts";
 export type { Metrics } from "./telemetry/metrics.ts";
 export type { MessageCounts, MessageKind } from "./telemetry/telemetry.ts";
-export type { Transaction, TransactionEntry } from "./transaction.ts";
 export type { Channel, ChannelReceiver, Transport, TransportHost } from "./transport.ts";
-export type { Version } from "./versions.ts";
-export type { ChangeEvent, PutEvent, RemoveEvent, WatchEvent } from "./watch-events.ts";
-export type { WriteToken } from "./write-tokens.ts";
+export type { ChangeEvent, PutEvent, RemoveEvent, WatchEvent } from "./watch/watch-events.ts";

@@ -14,9 +14,15 @@ import type {
   WatchOptions,
   WriteOptions,
 } from "./calls.ts";
+import type { KeyRange } from "./data/key-ranges.ts";
+import type { BatchOperation } from "./data/local-writes.ts";
+import type { EntryInfo, Reader } from "./data/reader.ts";
+import type { ScanOptions } from "./data/scans.ts";
+import type { Transaction } from "./data/transaction.ts";
+import type { WriteToken } from "./data/write-tokens.ts";
+import type { Writer } from "./data/writer.ts";
 import type { Engine } from "./engine.ts";
 import type { ConflictEvent, HookName, PeerEvent } from "./hooks.ts";
-import type { KeyRange } from "./key-ranges.ts";
 import type { LeaseHolder } from "./layers/claims.ts";
 import type { Lease } from "./layers/held-lease.ts";
 import { type LeaseOptions, Leases } from "./layers/leases.ts";
@@ -24,18 +30,12 @@ import { type Namespace, type NamespaceOptions, namespaceOf, type SchemaOptions 
 import type { IndexOptions, SecondaryIndex } from "./layers/secondary-index.ts";
 import type { InputOf, OutputOf, StandardSchema } from "./layers/standard-schema.ts";
 import type { Codec } from "./layers/value-shape.ts";
-import type { BatchOperation } from "./local-writes.ts";
-import type { Member } from "./neighbours.ts";
-import type { EntryInfo, Reader } from "./reader.ts";
-import type { ScanOptions } from "./scans.ts";
+import type { Member } from "./peers/neighbours.ts";
 import type { Status } from "./status.ts";
 import type { VerifyReport } from "./storage/maintenance.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
-import type { Transaction } from "./transaction.ts";
 import { nodeIdOf } from "./types.ts";
-import type { ChangeEvent, WatchEvent } from "./watch-events.ts";
-import type { WriteToken } from "./write-tokens.ts";
-import type { Writer } from "./writer.ts";
+import type { ChangeEvent, WatchEvent } from "./watch/watch-events.ts";
 
 /** A live replica. Made by `openReplica`. Reads are synchronous and from memory; writes resolve when durable. */
 export class Replica {

@@ -20,10 +20,10 @@ import {
   parseBlockHeader,
 } from "../../src/codec/snapshots.ts";
 import { decodeValue, encodeValue, isValue } from "../../src/codec/values.ts";
+import { parseToken, tokenOf } from "../../src/data/write-tokens.ts";
 import { isReplicaError } from "../../src/errors.ts";
 import { parseIdentity, sealIdentity } from "../../src/storage/identity.ts";
 import type { Epoch, NodeId } from "../../src/types.ts";
-import { parseToken, tokenOf } from "../../src/write-tokens.ts";
 import { acceptorHandshake, dialerHandshake } from "../../transports/authentication-handshake.ts";
 import type { Chance } from "./random.ts";
 import {

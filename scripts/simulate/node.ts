@@ -11,7 +11,7 @@ import type { Replica } from "../../src/replica.ts";
 import type { MemoryDisk } from "../../src/storage/memory-disk.ts";
 import type { SimHost, SimProcess } from "../../src/testing/simulation.ts";
 import { type Entry, nodeIdOf, type Origin } from "../../src/types.ts";
-import type { ChangeEvent, WatchEvent } from "../../src/watch-events.ts";
+import type { ChangeEvent, WatchEvent } from "../../src/watch/watch-events.ts";
 import type { Cluster } from "./cluster.ts";
 import { fail } from "./failure.ts";
 import { Promises, type Write } from "./history.ts";

@@ -1,14 +1,14 @@
 /** Does what a step of a plan says: work of users, and faults. */
 
 import { encodeMessage } from "../../src/codec/messages.ts";
+import type { BatchOperation } from "../../src/data/local-writes.ts";
+import type { WriteToken } from "../../src/data/write-tokens.ts";
 import { isReplicaError } from "../../src/errors.ts";
-import type { BatchOperation } from "../../src/local-writes.ts";
 import type { Replica } from "../../src/replica.ts";
 import type { Hello } from "../../src/sync/messages.ts";
 import type { DiskCall, DiskFault } from "../../src/testing/sim-disk.ts";
 import type { Channel } from "../../src/transport.ts";
 import type { Epoch, NodeId } from "../../src/types.ts";
-import type { WriteToken } from "../../src/write-tokens.ts";
 import type { Cluster } from "./cluster.ts";
 import { fail } from "./failure.ts";
 import type { Write } from "./history.ts";

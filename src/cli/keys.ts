@@ -1,8 +1,8 @@
 /** `wavekv inspect --keys`: what is known about each key, but for its value. */
 import type { CoreState } from "../core/core-state.ts";
-import { byteRange, tableRange } from "../key-ranges.ts";
+import { byteRange, tableRange } from "../data/key-ranges.ts";
+import { versionOf } from "../data/versions.ts";
 import { type Millis, nodeIdOf } from "../types.ts";
-import { versionOf } from "../versions.ts";
 import { type Paint, table } from "./output.ts";
 
 export const KEYS_LIMIT_DEFAULT = 1000;

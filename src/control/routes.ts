@@ -1,13 +1,13 @@
 /** The requests that a replica answers to other processes of this machine. CONTROL.md describes them. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { KEY_RANGE_FIELDS, type KeyRange } from "../data/key-ranges.ts";
+import type { EntryInfo } from "../data/reader.ts";
 import { isBinaryDump } from "../dump/binary.ts";
 import { fromJson, type Json, JsonValueError, toJson } from "../dump/json-values.ts";
 import { exportBinary, exportJson, importBinary, importJson } from "../dump.ts";
-import { KEY_RANGE_FIELDS, type KeyRange } from "../key-ranges.ts";
 import { PROMETHEUS_CONTENT_TYPE, prometheusText } from "../prometheus.ts";
-import type { EntryInfo } from "../reader.ts";
 import type { Replica } from "../replica.ts";
-import type { WatchEvent } from "../watch-events.ts";
+import type { WatchEvent } from "../watch/watch-events.ts";
 import { statusPage } from "./status-page.ts";
 
 export interface Exchange {

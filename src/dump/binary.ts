@@ -2,8 +2,8 @@
 import { isUtf8 } from "../codec/bytes.ts";
 import { decodeKey, encodeKey } from "../codec/keys.ts";
 import { decodeValue, encodeValue, isValue } from "../codec/values.ts";
+import type { EntryInfo } from "../data/reader.ts";
 import { ReplicaError } from "../errors.ts";
-import type { EntryInfo } from "../reader.ts";
 import {
   BLOCK_HEADER_BYTES,
   type BlockHeader,

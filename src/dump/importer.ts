@@ -1,7 +1,7 @@
 /** Writes what was read from a dump into a replica, in batches, and keeps account of what it leaves out. */
 import type { WallClock } from "../clock.ts";
+import type { BatchOperation } from "../data/local-writes.ts";
 import { isReplicaError, ReplicaError } from "../errors.ts";
-import type { BatchOperation } from "../local-writes.ts";
 import type { Replica } from "../replica.ts";
 import type { Millis } from "../types.ts";
 

@@ -3,7 +3,7 @@
  * values as json-values.ts has them. For people and other programs; it has no end mark, so that lines can be added,
  * removed and filtered.
  */
-import type { EntryInfo } from "../reader.ts";
+import type { EntryInfo } from "../data/reader.ts";
 import type { ReadEntry } from "./importer.ts";
 import { fromJson, type Json, JsonValueError, toJson } from "./json-values.ts";
 import { linesOf } from "./lines.ts";

@@ -8,11 +8,11 @@
  * and whoever stakes a claim after having seen others has a greater token than all of them.
  */
 import type { PutOptions } from "../calls.ts";
+import type { EntryInfo } from "../data/reader.ts";
+import type { ScanOptions } from "../data/scans.ts";
+import type { WriteToken } from "../data/write-tokens.ts";
 import { ReplicaError } from "../errors.ts";
-import type { EntryInfo } from "../reader.ts";
-import type { ScanOptions } from "../scans.ts";
-import type { WatchEvent } from "../watch-events.ts";
-import type { WriteToken } from "../write-tokens.ts";
+import type { WatchEvent } from "../watch/watch-events.ts";
 
 /** Who holds a lease, as far as this replica knows. */
 export interface LeaseHolder {

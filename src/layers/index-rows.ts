@@ -6,7 +6,7 @@
 import { decodeKey, encodeKey } from "../codec/keys.ts";
 import { decodeValue, encodeValue } from "../codec/values.ts";
 import { EntryTable, NO_SLOT } from "../core/table.ts";
-import { type ByteRange, byteRange, KEY_RANGE_FIELDS, type KeyRange, tableRange } from "../key-ranges.ts";
+import { type ByteRange, byteRange, KEY_RANGE_FIELDS, type KeyRange, tableRange } from "../data/key-ranges.ts";
 import { EXPIRE_ENTRIES_MAX, RESERVED_PREFIX_BYTE } from "../limits.ts";
 import type { Entry, Lsn, Millis } from "../types.ts";
 import { afterAll, escapedKey, pairKey, pairsOf, splitPairKey } from "./pair-keys.ts";

@@ -2,13 +2,13 @@
 
 import { knownFields, rejection } from "../arguments.ts";
 import type { DeleteOptions, PutOptions, TransactionResult, WatchOptions, WriteOptions } from "../calls.ts";
-import type { KeyRange } from "../key-ranges.ts";
-import type { BatchOperation } from "../local-writes.ts";
-import type { EntryInfo } from "../reader.ts";
-import type { ScanOptions } from "../scans.ts";
-import type { Transaction } from "../transaction.ts";
-import type { WatchEvent } from "../watch-events.ts";
-import type { WriteToken } from "../write-tokens.ts";
+import type { KeyRange } from "../data/key-ranges.ts";
+import type { BatchOperation } from "../data/local-writes.ts";
+import type { EntryInfo } from "../data/reader.ts";
+import type { ScanOptions } from "../data/scans.ts";
+import type { Transaction } from "../data/transaction.ts";
+import type { WriteToken } from "../data/write-tokens.ts";
+import type { WatchEvent } from "../watch/watch-events.ts";
 import { mapped, mappedAsync } from "./iteration.ts";
 import { prefixOf, Scope } from "./scope.ts";
 import { scopedIndex } from "./scoped-index.ts";

@@ -6,7 +6,7 @@
  * The second one must not begin with ff, which no UTF-8 does. Then pairs are in byte order whatever the first keys
  * are, prefixes of each other or not (the encoding of strings in FoundationDB's tuples).
  */
-import type { ByteRange } from "../key-ranges.ts";
+import type { ByteRange } from "../data/key-ranges.ts";
 
 const END = 0x00;
 const ESCAPED = 0xff;

@@ -1,11 +1,11 @@
 /** The border of a namespace: keys and values as they are inside, and as the store has them. */
 import { checkKey } from "../codec/keys.ts";
+import { KEY_RANGE_FIELDS, type KeyRange } from "../data/key-ranges.ts";
+import type { BatchOperation } from "../data/local-writes.ts";
+import type { EntryInfo } from "../data/reader.ts";
 import { ReplicaError } from "../errors.ts";
-import { KEY_RANGE_FIELDS, type KeyRange } from "../key-ranges.ts";
 import { KEY_BYTES_MAX } from "../limits.ts";
-import type { BatchOperation } from "../local-writes.ts";
-import type { EntryInfo } from "../reader.ts";
-import type { ChangeEvent, WatchEvent } from "../watch-events.ts";
+import type { ChangeEvent, WatchEvent } from "../watch/watch-events.ts";
 import type { ValueShape } from "./value-shape.ts";
 
 const SEPARATOR = "/";

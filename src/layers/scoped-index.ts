@@ -1,5 +1,5 @@
 /** The index of a namespace: one of the store, whose keys and values are seen from inside. */
-import type { ScanOptions } from "../scans.ts";
+import type { ScanOptions } from "../data/scans.ts";
 import { mapped } from "./iteration.ts";
 import type { Scope } from "./scope.ts";
 import type { IndexedEntry, IndexOptions, SecondaryIndex } from "./secondary-index.ts";

@@ -1,7 +1,7 @@
 /** What the function of a namespace's transaction is given: the store's transaction, seen from inside. */
-import type { KeyRange } from "../key-ranges.ts";
-import type { ScanOptions } from "../scans.ts";
-import type { Transaction, TransactionEntry } from "../transaction.ts";
+import type { KeyRange } from "../data/key-ranges.ts";
+import type { ScanOptions } from "../data/scans.ts";
+import type { Transaction, TransactionEntry } from "../data/transaction.ts";
 import { mapped } from "./iteration.ts";
 import type { Scope } from "./scope.ts";
 

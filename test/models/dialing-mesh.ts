@@ -2,8 +2,9 @@
  * Many replicas of which only the choice of neighbours is real: `Connections` and the rule for places. Channels, hellos
  * and the spreading of member records are played, in virtual time; so a hundred of them fit into a test.
  */
-import { Connections, type Target } from "../../src/connections.ts";
+
 import { PEERS_CROWDED } from "../../src/limits.ts";
+import { Connections, type Target } from "../../src/peers/connections.ts";
 import type { Random } from "../../src/random.ts";
 import { type Seated, whoIsSpare, whoMakesRoom } from "../../src/sync/room.ts";
 import type { Channel, ChannelReceiver, Transport, TransportHost } from "../../src/transport.ts";

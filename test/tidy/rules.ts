@@ -24,7 +24,7 @@ type Room =
 const BASE = new Set(["types", "errors", "invariant", "limits", "hybrid-logical-clock"]);
 const PORTS = new Set(["transport", "clock", "random"]);
 /** Directories of src that may do what the files beside them may. */
-const SHELL_ROOMS = new Set(["cli", "control", "dump", "telemetry", "layers"]);
+const SHELL_ROOMS = new Set(["cli", "control", "data", "dump", "layers", "peers", "telemetry", "watch"]);
 
 /** What a room may import beside itself: rooms, then Node's modules and packages. */
 interface Door {

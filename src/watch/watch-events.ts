@@ -1,12 +1,12 @@
 /** What watchers are told: events, and how they are made of changes. */
-import { decodeKey } from "./codec/keys.ts";
-import { decodeValue } from "./codec/values.ts";
-import type { ConflictEvent, ConflictSide } from "./hooks.ts";
-import { isReserved } from "./limits.ts";
-import type { Change } from "./sync/committed.ts";
-import type { Conflict } from "./sync/conflicts.ts";
-import { type Entry, type Millis, nodeIdOf } from "./types.ts";
-import { goneVersionOf, type Version, versionOf } from "./versions.ts";
+import { decodeKey } from "../codec/keys.ts";
+import { decodeValue } from "../codec/values.ts";
+import { goneVersionOf, type Version, versionOf } from "../data/versions.ts";
+import type { ConflictEvent, ConflictSide } from "../hooks.ts";
+import { isReserved } from "../limits.ts";
+import type { Change } from "../sync/committed.ts";
+import type { Conflict } from "../sync/conflicts.ts";
+import { type Entry, type Millis, nodeIdOf } from "../types.ts";
 
 /** A version of a key that entered the store. Events of one batch follow each other and share `batch`. */
 export interface PutEvent<V = unknown> {

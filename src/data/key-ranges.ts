@@ -1,8 +1,8 @@
 /** Ranges as users give them (strings) and as the table takes them (bytes). */
-import { encodeKey } from "./codec/keys.ts";
-import type { Range } from "./core/table.ts";
-import { ReplicaError } from "./errors.ts";
-import { RESERVED_PREFIX_BYTE } from "./limits.ts";
+import { encodeKey } from "../codec/keys.ts";
+import type { Range } from "../core/table.ts";
+import { ReplicaError } from "../errors.ts";
+import { RESERVED_PREFIX_BYTE } from "../limits.ts";
 
 /** A part of the key space, in UTF-8 byte order. What is left out does not bound it; all that is given must hold. */
 export interface KeyRange {

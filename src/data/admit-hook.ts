@@ -1,9 +1,9 @@
 /** The option `admit` on its way to the replicator: entries decoded for it, its errors and its misuse kept out. */
-import { decodeKey } from "./codec/keys.ts";
-import { decodeValue } from "./codec/values.ts";
-import { ReplicaError } from "./errors.ts";
-import type { Admit } from "./options.ts";
-import { type Entry, type NodeId, nodeIdOf } from "./types.ts";
+import { decodeKey } from "../codec/keys.ts";
+import { decodeValue } from "../codec/values.ts";
+import { ReplicaError } from "../errors.ts";
+import type { Admit } from "../options.ts";
+import { type Entry, type NodeId, nodeIdOf } from "../types.ts";
 
 export class AdmitHook {
   readonly #admit: Admit;

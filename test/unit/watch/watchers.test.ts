@@ -1,10 +1,10 @@
 /** Watching: gap-free from the view on, exact about what a reader could see, bounded, prompt in ending. */
 import { describe, expect, test, vi } from "vitest";
-import type { Replica, WatchEvent } from "../../src/index.ts";
-import { WATCH_QUEUE_MAX } from "../../src/limits.ts";
-import { GatedDisk } from "../models/gated-disk.ts";
-import { VirtualTime } from "../models/virtual-time.ts";
-import { failureOf, open, recordingLogger, turn } from "./replica/stage.ts";
+import type { Replica, WatchEvent } from "../../../src/index.ts";
+import { WATCH_QUEUE_MAX } from "../../../src/limits.ts";
+import { GatedDisk } from "../../models/gated-disk.ts";
+import { VirtualTime } from "../../models/virtual-time.ts";
+import { failureOf, open, recordingLogger, turn } from "../replica/stage.ts";
 
 /** Events up to the first that `ends` holds for, in short: "put a 1", "delete a (was 1)". */
 async function take(events: AsyncIterator<WatchEvent>, ends: (short: string) => boolean): Promise<string[]> {

@@ -1,5 +1,5 @@
 /** Versions of keys, as users see them. */
-import { type Origin, parseOrigin, type Seq, type Stamp } from "./types.ts";
+import { type Origin, parseOrigin, type Seq, type Stamp } from "../types.ts";
 
 /** Names a version of a key: opaque, equal on every replica and after a restart. */
 export type Version = string;

@@ -1,11 +1,11 @@
 import { afterEach, describe, expect, test } from "vitest";
-import { Connections } from "../../src/connections.ts";
-import { ReplicaError } from "../../src/errors.ts";
-import { FRAME_BYTES_MAX } from "../../src/limits.ts";
-import type { Random } from "../../src/random.ts";
-import type { Channel, Transport, TransportHost } from "../../src/transport.ts";
-import type { NodeId } from "../../src/types.ts";
-import { VirtualTime } from "../models/virtual-time.ts";
+import { ReplicaError } from "../../../src/errors.ts";
+import { FRAME_BYTES_MAX } from "../../../src/limits.ts";
+import { Connections } from "../../../src/peers/connections.ts";
+import type { Random } from "../../../src/random.ts";
+import type { Channel, Transport, TransportHost } from "../../../src/transport.ts";
+import type { NodeId } from "../../../src/types.ts";
+import { VirtualTime } from "../../models/virtual-time.ts";
 
 const MINUTE_MS = 60_000;
 

@@ -1,11 +1,11 @@
 /** What a transaction has written so far, by key and in the order of keys, to be shown over the store. */
-import { decodeKey } from "./codec/keys.ts";
-import { compareBytes } from "./core/low-keys.ts";
-import { ReplicaError } from "./errors.ts";
+import { decodeKey } from "../codec/keys.ts";
+import { compareBytes } from "../core/low-keys.ts";
+import { ReplicaError } from "../errors.ts";
+import type { LocalWrite } from "../sync/state-writer.ts";
 import type { ByteRange } from "./key-ranges.ts";
 import { batchBytesOf, checkBatchBytes, checkClearBytes, DELETE_OVERHEAD_BYTES } from "./local-writes.ts";
 import type { Row } from "./scans.ts";
-import type { LocalWrite } from "./sync/state-writer.ts";
 
 interface Rows extends IterableIterator<Row> {
   return(): IteratorResult<Row>;

@@ -4,13 +4,13 @@
  * each key only its last change.
  */
 
-import type { CoreState } from "./core/core-state.ts";
-import { NO_SLOT } from "./core/table.ts";
-import { type ByteRange, isInRange } from "./key-ranges.ts";
-import { HISTORY_BYTES_MAX, HISTORY_MAX, isReserved, WATCH_QUEUE_MAX } from "./limits.ts";
-import type { Change } from "./sync/committed.ts";
-import type { Entry, Lsn } from "./types.ts";
-import { isGoneVersion, parseVersion, type Version, versionOf } from "./versions.ts";
+import type { CoreState } from "../core/core-state.ts";
+import { NO_SLOT } from "../core/table.ts";
+import { type ByteRange, isInRange } from "../data/key-ranges.ts";
+import { isGoneVersion, parseVersion, type Version, versionOf } from "../data/versions.ts";
+import { HISTORY_BYTES_MAX, HISTORY_MAX, isReserved, WATCH_QUEUE_MAX } from "../limits.ts";
+import type { Change } from "../sync/committed.ts";
+import type { Entry, Lsn } from "../types.ts";
 import { versionOfChange } from "./watch-events.ts";
 
 /** What somebody has missed: changes as they were published, or entries as they are now, in the order of commit. */

@@ -1,13 +1,13 @@
 /** The writes of this replica's user: checked, encoded, and refused with an error that says what to do. */
-import { checkIfVersion, expiryOf, knownFields } from "./arguments.ts";
-import { checkKey, encodeKey } from "./codec/keys.ts";
-import { encodeValue } from "./codec/values.ts";
-import type { RefusalReason } from "./core/admission.ts";
-import { isReplicaError, ReplicaError } from "./errors.ts";
-import { BATCH_BYTES_MAX, RECORD_BYTES_MAX } from "./limits.ts";
-import type { Limits } from "./options.ts";
-import type { LocalWrite } from "./sync/state-writer.ts";
-import type { Millis } from "./types.ts";
+import { checkIfVersion, expiryOf, knownFields } from "../arguments.ts";
+import { checkKey, encodeKey } from "../codec/keys.ts";
+import { encodeValue } from "../codec/values.ts";
+import type { RefusalReason } from "../core/admission.ts";
+import { isReplicaError, ReplicaError } from "../errors.ts";
+import { BATCH_BYTES_MAX, RECORD_BYTES_MAX } from "../limits.ts";
+import type { Limits } from "../options.ts";
+import type { LocalWrite } from "../sync/state-writer.ts";
+import type { Millis } from "../types.ts";
 import type { Version } from "./versions.ts";
 
 /** `ifVersion`: see PutOptions. It is compared with the store as it is before the batch. */

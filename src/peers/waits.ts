@@ -1,6 +1,6 @@
 /** Waiting for what other replicas do: conditions that are looked at again after every step. */
-import { ReplicaError } from "./errors.ts";
-import { WAITS_MAX } from "./limits.ts";
+import { ReplicaError } from "../errors.ts";
+import { WAITS_MAX } from "../limits.ts";
 
 interface Wait {
   readonly isMet: () => boolean;

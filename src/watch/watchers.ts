@@ -1,16 +1,16 @@
 /** All watches of a replica: delivers durable changes to those whom they concern. */
-import { checkFlag, checkSignal, knownFields, optionError } from "./arguments.ts";
-import type { WatchOptions } from "./calls.ts";
-import type { Timers } from "./clock.ts";
-import { checkKey } from "./codec/keys.ts";
-import type { CoreState } from "./core/core-state.ts";
-import { ReplicaError } from "./errors.ts";
-import { type ByteRange, byteRange, KEY_RANGE_FIELDS, narrowed } from "./key-ranges.ts";
-import { HISTORY_MS, isReserved } from "./limits.ts";
+import { checkFlag, checkSignal, knownFields, optionError } from "../arguments.ts";
+import type { WatchOptions } from "../calls.ts";
+import type { Timers } from "../clock.ts";
+import { checkKey } from "../codec/keys.ts";
+import type { CoreState } from "../core/core-state.ts";
+import { type ByteRange, byteRange, KEY_RANGE_FIELDS, narrowed } from "../data/key-ranges.ts";
+import { isGoneVersion, parseVersion, type Version } from "../data/versions.ts";
+import { ReplicaError } from "../errors.ts";
+import { HISTORY_MS, isReserved } from "../limits.ts";
+import type { Change } from "../sync/committed.ts";
+import type { Entry } from "../types.ts";
 import { RangeIndex } from "./range-index.ts";
-import type { Change } from "./sync/committed.ts";
-import type { Entry } from "./types.ts";
-import { isGoneVersion, parseVersion, type Version } from "./versions.ts";
 import { batchOf, type WatchEvent } from "./watch-events.ts";
 import { entriesAfter, WatchHistory } from "./watch-history.ts";
 import { iterationOf, type Start, Watcher, type WatchSource } from "./watcher.ts";

@@ -3,7 +3,7 @@
  * where they begin, each node of which knows how far the ranges below it reach. Asking costs O(log n + hits).
  * Source: Cormen et al., Introduction to Algorithms, "Interval trees"; Aragon and Seidel 1989 for treaps.
  */
-import type { ByteRange } from "./key-ranges.ts";
+import type { ByteRange } from "../data/key-ranges.ts";
 
 /** Bytes as a string of as many characters, which compare as the bytes do: one object in memory less to visit. */
 type Bytes = string;

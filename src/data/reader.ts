@@ -1,15 +1,15 @@
 /** What a reader sees: entries that have a value and whose time is not over, decoded afresh at every read. */
-import { isUtf8 } from "./codec/bytes.ts";
-import { checkKey, encodeKey } from "./codec/keys.ts";
-import { decodeValue, isValue } from "./codec/values.ts";
-import type { CoreState } from "./core/core-state.ts";
-import { NO_SLOT, type Slot } from "./core/table.ts";
-import { ReplicaError } from "./errors.ts";
+import { isUtf8 } from "../codec/bytes.ts";
+import { checkKey, encodeKey } from "../codec/keys.ts";
+import { decodeValue, isValue } from "../codec/values.ts";
+import type { CoreState } from "../core/core-state.ts";
+import { NO_SLOT, type Slot } from "../core/table.ts";
+import { ReplicaError } from "../errors.ts";
+import type { Merges } from "../layers/merges.ts";
+import { isReserved } from "../limits.ts";
+import { type Entry, type Millis, nodeIdOf } from "../types.ts";
 import { type ByteRange, tableRange } from "./key-ranges.ts";
-import type { Merges } from "./layers/merges.ts";
-import { isReserved } from "./limits.ts";
 import { keyOf, type OpenView, pairOf, type ScanOptions, scan, shownValue } from "./scans.ts";
-import { type Entry, type Millis, nodeIdOf } from "./types.ts";
 import { type Version, versionOf } from "./versions.ts";
 
 /** A version of a key. */

@@ -1,5 +1,5 @@
 /** The wait of an open for a peer's data: until one has brought all that it had, or a deadline. */
-import type { Timers } from "./clock.ts";
+import type { Timers } from "../clock.ts";
 
 export class FirstSync {
   #isOver = false;

@@ -1,8 +1,8 @@
 /** Iterations over ranges: what may be asked for, and lazy iterables that let go of what they hold. */
-import { checkFlag, knownFields } from "./arguments.ts";
-import { decodeKey } from "./codec/keys.ts";
-import { decodeValue } from "./codec/values.ts";
-import { ReplicaError } from "./errors.ts";
+import { checkFlag, knownFields } from "../arguments.ts";
+import { decodeKey } from "../codec/keys.ts";
+import { decodeValue } from "../codec/values.ts";
+import { ReplicaError } from "../errors.ts";
 import { type ByteRange, byteRange, KEY_RANGE_FIELDS, type KeyRange } from "./key-ranges.ts";
 
 /** What to iterate over. Keys are ordered by their UTF-8 bytes. */

@@ -1,16 +1,16 @@
 /** Watches that go on where another one ended: exactly, or with `lagged`; and what a consumer that sleeps costs. */
 import { describe, expect, test } from "vitest";
-import { CoreState } from "../../src/core/core-state.ts";
-import type { Replica, WatchEvent, WatchOptions } from "../../src/index.ts";
-import { HISTORY_BYTES_MAX, HISTORY_MAX, HISTORY_MS, WATCH_QUEUE_MAX } from "../../src/limits.ts";
-import { MemoryDisk } from "../../src/storage/memory-disk.ts";
-import type { Change } from "../../src/sync/committed.ts";
-import type { Origin } from "../../src/types.ts";
-import { versionOf } from "../../src/versions.ts";
-import { groupedByBatch, Watchers } from "../../src/watchers.ts";
-import { GatedDisk } from "../models/gated-disk.ts";
-import { VirtualTime } from "../models/virtual-time.ts";
-import { open, turn } from "./replica/stage.ts";
+import { CoreState } from "../../../src/core/core-state.ts";
+import { versionOf } from "../../../src/data/versions.ts";
+import type { Replica, WatchEvent, WatchOptions } from "../../../src/index.ts";
+import { HISTORY_BYTES_MAX, HISTORY_MAX, HISTORY_MS, WATCH_QUEUE_MAX } from "../../../src/limits.ts";
+import { MemoryDisk } from "../../../src/storage/memory-disk.ts";
+import type { Change } from "../../../src/sync/committed.ts";
+import type { Origin } from "../../../src/types.ts";
+import { groupedByBatch, Watchers } from "../../../src/watch/watchers.ts";
+import { GatedDisk } from "../../models/gated-disk.ts";
+import { VirtualTime } from "../../models/virtual-time.ts";
+import { open, turn } from "../replica/stage.ts";
 
 const ORIGIN = `n/${"0".repeat(16)}` as Origin;
 

@@ -11,15 +11,15 @@
  * - to one that is changed from time to time. Where not everybody can reach everybody a bridge may be nobody's
  *   successor, and a seed may lead to replicas that nobody here has heard of.
  */
-import type { Timers } from "./clock.ts";
-import { isReplicaError, ReplicaError } from "./errors.ts";
-import { present } from "./invariant.ts";
-import { FRAME_BYTES_MAX, PEERS_SOUGHT, PEERS_STANDARD } from "./limits.ts";
-import type { Random } from "./random.ts";
-import type { SessionId } from "./sync/committed.ts";
-import { isNearer } from "./sync/room.ts";
-import type { Channel, Transport, TransportHost } from "./transport.ts";
-import type { NodeId } from "./types.ts";
+import type { Timers } from "../clock.ts";
+import { isReplicaError, ReplicaError } from "../errors.ts";
+import { present } from "../invariant.ts";
+import { FRAME_BYTES_MAX, PEERS_SOUGHT, PEERS_STANDARD } from "../limits.ts";
+import type { Random } from "../random.ts";
+import type { SessionId } from "../sync/committed.ts";
+import { isNearer } from "../sync/room.ts";
+import type { Channel, Transport, TransportHost } from "../transport.ts";
+import type { NodeId } from "../types.ts";
 
 export interface ConnectionsOptions {
   readonly transport: Transport;

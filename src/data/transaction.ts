@@ -1,17 +1,17 @@
 /** A transaction: a synchronous function that reads the store as if what it has written were there already. */
-import { knownFields } from "./arguments.ts";
-import { checkKey } from "./codec/keys.ts";
-import type { CoreState } from "./core/core-state.ts";
-import { ReplicaError } from "./errors.ts";
+import { knownFields } from "../arguments.ts";
+import { checkKey } from "../codec/keys.ts";
+import type { CoreState } from "../core/core-state.ts";
+import { ReplicaError } from "../errors.ts";
+import type { Merges } from "../layers/merges.ts";
+import type { Limits } from "../options.ts";
+import type { LocalWrite } from "../sync/state-writer.ts";
+import type { Millis } from "../types.ts";
 import { type ByteRange, byteRange, KEY_RANGE_FIELDS, type KeyRange } from "./key-ranges.ts";
-import type { Merges } from "./layers/merges.ts";
 import { LocalWrites } from "./local-writes.ts";
-import type { Limits } from "./options.ts";
 import { Overlay } from "./overlay.ts";
 import { type EntryInfo, Reader } from "./reader.ts";
 import { keyOf, pairOf, type Row, type ScanOptions, scan, shownValue } from "./scans.ts";
-import type { LocalWrite } from "./sync/state-writer.ts";
-import type { Millis } from "./types.ts";
 
 /** As `EntryInfo`. What the transaction itself has written has no version yet. */
 export type TransactionEntry<V = unknown> = Pick<EntryInfo<V>, "key" | "value" | "expiresAt"> & Partial<EntryInfo<V>>;

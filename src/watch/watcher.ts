@@ -1,8 +1,8 @@
 /** One watch in progress: what it has still to deliver, bounded. */
-import type { ByteRange } from "./key-ranges.ts";
-import { WATCH_QUEUE_BYTES_MAX, WATCH_QUEUE_MAX } from "./limits.ts";
-import type { Change } from "./sync/committed.ts";
-import type { Entry, Lsn, Millis, Origin } from "./types.ts";
+import type { ByteRange } from "../data/key-ranges.ts";
+import { WATCH_QUEUE_BYTES_MAX, WATCH_QUEUE_MAX } from "../limits.ts";
+import type { Change } from "../sync/committed.ts";
+import type { Entry, Lsn, Millis, Origin } from "../types.ts";
 import { eventOf, eventOfEntry, type WatchEvent } from "./watch-events.ts";
 import { bytesOf, type Missed } from "./watch-history.ts";
 

@@ -1,8 +1,8 @@
 /** The index of watches: finds exactly the ranges that hold a key, without looking at the others. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { byteRange, isInRange, type KeyRange } from "../../src/key-ranges.ts";
-import { RangeIndex } from "../../src/range-index.ts";
+import { byteRange, isInRange, type KeyRange } from "../../../src/data/key-ranges.ts";
+import { RangeIndex } from "../../../src/watch/range-index.ts";
 
 const text = fc.string({ unit: fc.constantFrom("a", "b", "é"), maxLength: 3 });
 const range: fc.Arbitrary<KeyRange> = fc.oneof(

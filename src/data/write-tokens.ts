@@ -1,6 +1,6 @@
 /** Write tokens: the name of a write, for another process to wait for. */
-import { ReplicaError } from "./errors.ts";
-import { type Origin, parseOrigin, type Seq } from "./types.ts";
+import { ReplicaError } from "../errors.ts";
+import { type Origin, parseOrigin, type Seq } from "../types.ts";
 
 /** Names a write, and with it all earlier ones of its replica: opaque, may travel to another process. */
 export type WriteToken = string;

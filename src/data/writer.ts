@@ -1,22 +1,22 @@
 /** The way of a local write: checked, stamped and set in memory at once, then awaited until it is durable. */
-import { checkAcks, checkIfVersion, checkSignal, knownFields, rejection } from "./arguments.ts";
-import type { DeleteOptions, PutOptions, TransactionResult, WriteOptions } from "./calls.ts";
-import type { WallClock } from "./clock.ts";
-import { checkKey, encodeKey } from "./codec/keys.ts";
-import type { CoreState } from "./core/core-state.ts";
-import type { Driver } from "./driver.ts";
-import { isReplicaError, ReplicaError } from "./errors.ts";
+import { checkAcks, checkIfVersion, checkSignal, knownFields, rejection } from "../arguments.ts";
+import type { DeleteOptions, PutOptions, TransactionResult, WriteOptions } from "../calls.ts";
+import type { WallClock } from "../clock.ts";
+import { checkKey, encodeKey } from "../codec/keys.ts";
+import type { CoreState } from "../core/core-state.ts";
+import type { Driver } from "../driver.ts";
+import { isReplicaError, ReplicaError } from "../errors.ts";
+import type { Merges } from "../layers/merges.ts";
+import type { Limits } from "../options.ts";
+import type { PeerWaits } from "../peers/peer-waits.ts";
+import type { Replicator } from "../sync/replicator.ts";
+import type { LocalWrite } from "../sync/state-writer.ts";
+import type { Telemetry } from "../telemetry/telemetry.ts";
+import type { Millis } from "../types.ts";
 import { byteRange, KEY_RANGE_FIELDS, type KeyRange } from "./key-ranges.ts";
-import type { Merges } from "./layers/merges.ts";
 import { type BatchOperation, checkClearBytes, DELETE_OVERHEAD_BYTES, LocalWrites } from "./local-writes.ts";
-import type { Limits } from "./options.ts";
-import type { PeerWaits } from "./peer-waits.ts";
 import type { Reader } from "./reader.ts";
-import type { Replicator } from "./sync/replicator.ts";
-import type { LocalWrite } from "./sync/state-writer.ts";
-import type { Telemetry } from "./telemetry/telemetry.ts";
 import { runTransaction, type Transaction } from "./transaction.ts";
-import type { Millis } from "./types.ts";
 import type { Version } from "./versions.ts";
 import { tokenOf, type WriteToken } from "./write-tokens.ts";
 

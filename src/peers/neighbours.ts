@@ -2,22 +2,22 @@
  * A replica among others: announces itself, keeps the dialer told of who there is, and turns what happens
  * on connections into log lines, hooks and problems that `status()` shows.
  */
-import type { Timers, WallClock } from "./clock.ts";
-import { decodeMember, encodeMember, MEMBER_RANGE, memberKey } from "./codec/members.ts";
+import type { Timers, WallClock } from "../clock.ts";
+import { decodeMember, encodeMember, MEMBER_RANGE, memberKey } from "../codec/members.ts";
+import type { CoreState } from "../core/core-state.ts";
+import type { Driver } from "../driver.ts";
+import { isReplicaError, ReplicaError } from "../errors.ts";
+import type { Hooks } from "../hooks.ts";
+import type { Logger } from "../options.ts";
+import type { Random } from "../random.ts";
+import type { SessionEvent } from "../sync/committed.ts";
+import type { Replicator } from "../sync/replicator.ts";
+import type { Telemetry } from "../telemetry/telemetry.ts";
+import type { Transport } from "../transport.ts";
+import { epochOf, type Millis, type NodeId, nodeIdOf } from "../types.ts";
+import { VERSION } from "../version.ts";
 import { Connections } from "./connections.ts";
-import type { CoreState } from "./core/core-state.ts";
-import type { Driver } from "./driver.ts";
-import { isReplicaError, ReplicaError } from "./errors.ts";
-import type { Hooks } from "./hooks.ts";
-import type { Logger } from "./options.ts";
-import type { Random } from "./random.ts";
 import { Refusals } from "./refusals.ts";
-import type { SessionEvent } from "./sync/committed.ts";
-import type { Replicator } from "./sync/replicator.ts";
-import type { Telemetry } from "./telemetry/telemetry.ts";
-import type { Transport } from "./transport.ts";
-import { epochOf, type Millis, type NodeId, nodeIdOf } from "./types.ts";
-import { VERSION } from "./version.ts";
 
 /** A replica that takes part in the cluster, as it has announced itself. */
 export interface Member {

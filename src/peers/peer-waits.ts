@@ -1,14 +1,14 @@
 /** Waiting for what other replicas hold, by the vectors that they acknowledge: write concern, `reached`, `settled`. */
-import { checkSignal, knownFields } from "./arguments.ts";
-import type { SettledOptions, WaitOptions } from "./calls.ts";
-import type { CoreState } from "./core/core-state.ts";
-import type { Driver } from "./driver.ts";
-import { ReplicaError } from "./errors.ts";
+import { checkSignal, knownFields } from "../arguments.ts";
+import type { SettledOptions, WaitOptions } from "../calls.ts";
+import type { CoreState } from "../core/core-state.ts";
+import { parseToken, type WriteToken } from "../data/write-tokens.ts";
+import type { Driver } from "../driver.ts";
+import { ReplicaError } from "../errors.ts";
+import type { Replicator } from "../sync/replicator.ts";
+import { isNodeId, nodeIdOf, type Origin, type Seq } from "../types.ts";
 import type { Neighbours } from "./neighbours.ts";
-import type { Replicator } from "./sync/replicator.ts";
-import { isNodeId, nodeIdOf, type Origin, type Seq } from "./types.ts";
 import { Waits } from "./waits.ts";
-import { parseToken, type WriteToken } from "./write-tokens.ts";
 
 export interface PeerWaitsSource {
   readonly state: CoreState;
