@@ -4,6 +4,7 @@ import type { WatchOptions } from "../calls.ts";
 import type { Timers } from "../clock.ts";
 import { checkKey } from "../codec/keys.ts";
 import type { CoreState } from "../core/core-state.ts";
+import { compareOrigins } from "../core/lww.ts";
 import { type ByteRange, byteRange, KEY_RANGE_FIELDS, narrowed } from "../data/key-ranges.ts";
 import { isGoneVersion, parseVersion, type Version } from "../data/versions.ts";
 import { ReplicaError } from "../errors.ts";
@@ -121,17 +122,19 @@ export class Watchers {
   }
 }
 
-/** Changes of one batch follow each other. Of two changes of a key the order stays: it is that of their batches. */
+/**
+ * Changes of one batch follow each other. Where they do not, they are sorted by the order of their versions, what has gone
+ * without a successor behind the others of its batch: of one key, later changes have the higher order, so theirs stays.
+ */
 export function groupedByBatch(changes: readonly Change[]): readonly Change[] {
-  if (isGrouped(changes)) return changes;
-  const groups = new Map<string, Change[]>();
-  for (const change of changes) {
-    const batch = batchOf(change.entry);
-    const group = groups.get(batch);
-    if (group === undefined) groups.set(batch, [change]);
-    else group.push(change);
-  }
-  return [...groups.values()].flat();
+  // What was dropped makes room for versions of a lower order: then the order in which it happened is the only one.
+  if (isGrouped(changes) || changes.some(({ dropped }) => dropped === true)) return changes;
+  return [...changes].sort(
+    (a, b) =>
+      a.entry.stamp - b.entry.stamp ||
+      compareOrigins(a.entry.origin, b.entry.origin) ||
+      Number(a.kind === "expire") - Number(b.kind === "expire"),
+  );
 }
 
 function isGrouped(changes: readonly Change[]): boolean {

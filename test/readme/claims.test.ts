@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { afterEach, describe, expect, test } from "vitest";
 import { openReplica, type Replica, type ReplicaOptions } from "wavekv";
 import { inProcessNetwork } from "wavekv/transports/in-process";
+import { readRepository } from "../tidy/source.ts";
 import { MemoryDisk } from "../../src/storage/memory-disk.ts";
 
 const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
@@ -32,6 +33,17 @@ describe("tables", () => {
     const codes = [...read("src/errors.ts").matchAll(/^ {2}\| "(ERR_\w+)"/gm)].map(([, code]) => code);
     expect(codes).toContain("ERR_LOCKED");
     expect(firstColumn(readme, "## Errors").sort()).toEqual(codes.sort());
+  });
+
+  test("every error code is expected by a test where the code raises it, or is reserved and raised nowhere", () => {
+    const files = readRepository().filter(({ path }) => path.endsWith(".ts") && path !== "src/errors.ts");
+    const isIn = (folder: RegExp, code: string): boolean =>
+      files.some(({ path, text }) => folder.test(path) && text.includes(`"${code}"`));
+    for (const [, code = "", when = ""] of readme.matchAll(/^\| `(ERR_\w+)` \| ([^|]*) \|/gm)) {
+      const isReserved = when.startsWith("reserved:");
+      expect([code, isIn(/^(?:src|transports)\//, code)]).toEqual([code, !isReserved]);
+      expect([code, isIn(/^test\/(?!readme)/, code)]).toEqual([code, !isReserved]);
+    }
   });
 
   test("every option of openReplica, and no other", () => {

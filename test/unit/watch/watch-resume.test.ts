@@ -308,10 +308,29 @@ test("a value that is dropped because it is dead elsewhere is news to every watc
 });
 
 describe("batches", () => {
-  test("that came mixed are told one after the other", () => {
-    const mixed = [change("a", 1), change("b", 2), change("c", 1), change("d", 3), change("e", 2)];
-    const keys = groupedByBatch(mixed).map(({ entry }) => Buffer.from(entry.key).toString());
-    expect(keys).toEqual(["a", "c", "b", "e", "d"]);
+  const namesOf = (changes: readonly Change[]): string[] =>
+    groupedByBatch(changes).map(({ kind, entry }) => `${kind} ${Buffer.from(entry.key).toString()}${entry.stamp}`);
+
+  test("that came mixed are told one after the other, and each key keeps its order", () => {
+    const mixed = [change("b", 3), change("a", 1), change("a", 3), change("c", 1), change("d", 2)];
+    expect(namesOf(mixed)).toEqual(["delete a1", "delete c1", "delete d2", "delete b3", "delete a3"]);
+  });
+
+  test("an expiry comes behind what it ends, and before what follows it", () => {
+    const over: Change = { ...change("a", 1), kind: "expire" };
+    expect(namesOf([change("b", 2), over, change("a", 2)])).toEqual(["expire a1", "delete b2", "delete a2"]);
+    expect(namesOf([change("a", 1), over, change("b", 1)])).toEqual(["delete a1", "expire a1", "delete b1"]);
+    expect(namesOf([change("a", 1), over, change("c", 3), change("b", 1)])).toEqual([
+      "delete a1",
+      "delete b1",
+      "expire a1",
+      "delete c3",
+    ]);
+  });
+
+  test("what was dropped may be followed by less: nothing is moved", () => {
+    const changes = [{ ...change("a", 5), dropped: true }, change("b", 6), change("a", 4), change("c", 5)];
+    expect(groupedByBatch(changes)).toBe(changes);
   });
 
   test("that did not are left alone, without a copy", () => {
