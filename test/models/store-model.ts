@@ -93,7 +93,9 @@ export class StoreModel {
 
   /** Time has passed: what was over at the last tick has expired, the soonest first. */
   passed(now: number): void {
-    this.#tickedAt += Math.floor((now - this.#tickedAt) / TICK_MS) * TICK_MS;
+    const ticks = Math.floor((now - this.#tickedAt) / TICK_MS);
+    if (ticks === 0) return;
+    this.#tickedAt += ticks * TICK_MS;
     const due = this.entries.filter(({ expiresAt }) => expiresAt <= this.#tickedAt);
     for (const entry of due.sort((a, b) => a.expiresAt - b.expiresAt)) this.#expire(entry);
   }
