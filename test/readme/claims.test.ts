@@ -3,8 +3,8 @@ import { readFileSync } from "node:fs";
 import { afterEach, describe, expect, test } from "vitest";
 import { openReplica, type Replica, type ReplicaOptions } from "wavekv";
 import { inProcessNetwork } from "wavekv/transports/in-process";
-import { readRepository } from "../tidy/source.ts";
 import { MemoryDisk } from "../../src/storage/memory-disk.ts";
+import { readRepository } from "../tidy/source.ts";
 
 const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
 const readme = read("README.md");
