@@ -311,6 +311,10 @@ export class Cluster {
     for (const [origin, seq] of message.mark ?? []) node.claim(origin, seq);
     const own = node.state?.origin;
     if (message.runTo > 0 && own !== undefined) node.claim(own, message.runTo);
-    for (const entry of message.entries) node.promise(node.written(entry));
+    for (const entry of message.entries) {
+      const write = node.written(entry);
+      write.isSent = true;
+      node.promise(write);
+    }
   }
 }

@@ -15,6 +15,12 @@ export interface Write extends Order {
   readonly author: string;
   /** All writes of its batch, this one included. */
   batch: readonly Write[];
+  /** Somebody beside its author's memory knows of it: a watcher, the caller that waited, or a frame. */
+  isTold: boolean;
+  /** A frame has carried it. */
+  isSent: boolean;
+  /** Other contents under its name, which a disk that was set back has made possible: a documented limit. */
+  readonly twins: Write[];
   /** Of a delete: what its author covered when it was made. */
   readonly knew: ReadonlyMap<Origin, Seq> | undefined;
 }
@@ -55,17 +61,30 @@ export class History {
     return Math.max(0, (this.#byOrigin.get(origin)?.length ?? 0) - 1);
   }
 
-  /** Writes of an origin with a sequence number in (from, to]. */
+  /** Writes of an origin with a sequence number in (from, to], without those whose number was used twice. */
   *writes(origin: Origin, from: Seq, to: Seq): Generator<Write> {
     const writes = this.#byOrigin.get(origin) ?? [];
     for (let seq = from + 1; seq <= to && seq < writes.length; seq++) {
       const write = writes[seq];
-      if (write !== undefined) yield write;
+      if (write !== undefined && write.twins.length === 0) yield write;
     }
   }
 
   ofKey(name: string): readonly Write[] {
     return this.#byName.get(name) ?? [];
+  }
+
+  /** The write that the entry is: the one that its name was given to first, or a twin of it. */
+  match(known: Write, entry: Entry): Write | undefined {
+    return [known, ...known.twins].find((write) => this.isSame(write, entry));
+  }
+
+  addTwin(known: Write, entry: Entry, author: string): Write {
+    const twin = this.add(entry, author);
+    const writes = this.#byOrigin.get(known.origin);
+    if (writes !== undefined) writes[known.seq] = known;
+    known.twins.push(twin);
+    return twin;
   }
 
   /** @param knew  coverage of the author, for a delete */
@@ -80,6 +99,9 @@ export class History {
       expiresAt: entry.expiresAt,
       author,
       batch: [],
+      isTold: false,
+      isSent: false,
+      twins: [],
       knew: entry.value === null && knew !== undefined ? new Map(knew) : undefined,
     };
     write.batch = [write];
@@ -93,6 +115,19 @@ export class History {
     if (ofKey === undefined) this.#byName.set(write.name, [write]);
     else ofKey.push(write);
     return write;
+  }
+
+  /** It was lost before anybody heard of it, so its number may be used again. */
+  forget(write: Write): void {
+    const writes = this.#byOrigin.get(write.origin);
+    if (writes?.[write.seq] === write) writes[write.seq] = undefined;
+    const ofKey = this.#byName.get(write.name);
+    ofKey?.splice(ofKey.indexOf(write), 1);
+  }
+
+  /** A disk was set back on which alone these writes were. Those that it still has are found again. */
+  forgetUnsent(origin: Origin): void {
+    for (const write of [...this.writes(origin, 0, this.last(origin))]) if (!write.isSent) this.forget(write);
   }
 
   /** Whether this is the write that was made, and not another one under its name. */

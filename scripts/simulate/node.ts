@@ -173,6 +173,7 @@ export class Node {
 
   /** Something is known outside to be durable here. */
   promise(write: Write): void {
+    write.isTold = true;
     if (this.isTrusted) this.promises.keep(write);
   }
 
@@ -180,7 +181,7 @@ export class Node {
   written(entry: Entry): Write {
     const { history } = this.cluster;
     const known = history.find(entry.origin, entry.seq);
-    if (known !== undefined) return known;
+    if (known !== undefined) return history.match(known, entry) ?? known;
     const isOwn = this.state !== undefined && nodeIdOf(entry.origin) === this.nodeId && entry.seq < this.state.nextSeq;
     if (!isOwn) fail("unknown write", `${this.host.name} sends ${entry.origin}#${entry.seq}, which nobody has written`);
     return history.add(entry, this.host.name);
@@ -219,7 +220,7 @@ export class Node {
   #recovered(life: Life, state: CoreState): void {
     if (this.life !== life) return;
     const where = `${this.host.name} (process ${this.lives})`;
-    life.observer = new Observer(this.cluster.history, state, where);
+    life.observer = new Observer(this.cluster.history, state, where, (origin) => origin === this.quietOrigin);
     if (this.isTrusted) this.promises.check(this.cluster.history, state, where);
   }
 

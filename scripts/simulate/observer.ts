@@ -11,6 +11,7 @@ export class Observer {
   readonly #history: History;
   readonly #state: CoreState;
   readonly #who: string;
+  readonly #isSetBack: (origin: Origin) => boolean;
   /** The newest version of each key that was seen here. */
   readonly #held = new Map<string, Order>();
   readonly #covered = new Map<Origin, Seq>();
@@ -18,11 +19,16 @@ export class Observer {
   #highestStamp = 0;
   #ownStamp = 0;
 
-  /** @param who  names the process in messages */
-  constructor(history: History, state: CoreState, who: string) {
+  /**
+   * @param who  names the process in messages
+   * @param isSetBack  whether its disk was set back to an orderly end of that origin: it writes its member record without
+   *   knowing of what it has lost, until it meets a peer that does
+   */
+  constructor(history: History, state: CoreState, who: string, isSetBack: (origin: Origin) => boolean) {
     this.#history = history;
     this.#state = state;
     this.#who = who;
+    this.#isSetBack = isSetBack;
     this.#walk(true);
     this.#checkCoverage();
   }
@@ -71,11 +77,7 @@ export class Observer {
   }
 
   #see(entry: Entry, isRecovered: boolean): Write {
-    const known = this.#history.find(entry.origin, entry.seq);
-    if (known !== undefined && !this.#history.isSame(known, entry)) {
-      fail("unknown write", `${this.#who} holds another content under ${describe(known)}`);
-    }
-    const write = known ?? this.#author(entry, isRecovered);
+    const write = this.#find(entry) ?? this.#author(entry, isRecovered);
     const name = write.name;
     const held = this.#held.get(name);
     if (held !== undefined && compareOrders(write, held) < 0 && !this.#history.isRevived(name, write, held)) {
@@ -84,6 +86,22 @@ export class Observer {
     this.#held.set(name, write);
     if (write.stamp > this.#highestStamp) this.#highestStamp = write.stamp;
     return write;
+  }
+
+  #find(entry: Entry): Write | undefined {
+    const known = this.#history.find(entry.origin, entry.seq);
+    if (known === undefined) return undefined;
+    const found = this.#history.match(known, entry);
+    if (found !== undefined) return found;
+    const isOwn = entry.origin === this.#state.origin;
+    if (isOwn && !known.isTold) {
+      // An earlier process has failed to write it: the log that it left ends before it.
+      this.#history.forget(known);
+      return undefined;
+    }
+    if (isOwn && isReserved(entry.key) && this.#isSetBack(entry.origin))
+      return this.#history.addTwin(known, entry, this.#who);
+    return fail("unknown write", `${this.#who} holds another content under ${describe(known)}`);
   }
 
   /** A write that nobody has seen before: it can only have been made here. */

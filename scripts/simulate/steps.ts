@@ -387,7 +387,8 @@ export class Steps {
     node.powerLoss();
     node.promises.forget();
     host.disk = closedImage.clone(true);
-    // What it writes before it meets a peer would go under numbers that are taken: a documented limit.
+    if (node.closedOrigin !== undefined) this.#cluster.history.forgetUnsent(node.closedOrigin);
+    // What a user writes before it meets a peer would go under numbers that are taken: a documented limit.
     node.quietOrigin = node.closedOrigin;
     start();
   }
