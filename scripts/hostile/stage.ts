@@ -13,7 +13,7 @@ export const STRANGERS =
 
 const WRITE_MS = 10;
 const SAMPLE_MS = 50;
-const DEADLINE_MS = 20_000;
+const DEADLINE_MS = 60_000;
 const MIB = 2 ** 20;
 
 export interface Report {

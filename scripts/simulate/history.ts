@@ -45,6 +45,8 @@ export class History {
    * collected would have beaten it, unless whoever deleted had seen it.
    */
   hasEvictions = false;
+  /** Up to where somebody has collected tombstones of an origin. */
+  readonly #collected = new Map<Origin, Seq>();
   readonly #byOrigin = new Map<Origin, (Write | undefined)[]>();
   readonly #byName = new Map<string, Write[]>();
 
@@ -167,6 +169,16 @@ export class History {
     return this.ofKey(write.name).some(
       (other) => (other.value === null || other.expiresAt > 0) && (other === write || beats(other, write)),
     );
+  }
+
+  /** A frontier has risen. */
+  collected(origin: Origin, seq: Seq): void {
+    if (seq > (this.#collected.get(origin) ?? 0)) this.#collected.set(origin, seq);
+  }
+
+  /** Whether the tombstone may be gone somewhere. */
+  isCollected({ origin, seq }: Order): boolean {
+    return seq <= (this.#collected.get(origin) ?? 0);
   }
 
   isSuperseded(write: Write): boolean {

@@ -46,6 +46,7 @@ export class Observer {
 
   /** To be called after every event. */
   observe(): void {
+    for (const [origin, seq] of this.#state.frontier) this.#history.collected(origin, seq);
     if (this.#state.lsn !== this.#lsn) this.#walk(false);
     this.#checkCoverage();
   }
@@ -150,6 +151,8 @@ export class Observer {
     for (const other of write.batch) {
       if (other === write || this.#history.isDominated(this.#state, other) || this.#history.isSuperseded(other))
         continue;
+      // Its tombstone is collected everywhere else: what it had deleted here is judged when listings have come.
+      if (other.value === null && this.#history.isCollected(other)) continue;
       fail("batch", `${this.#who} holds ${describe(write)} without ${describe(other)} of the same batch`);
     }
   }

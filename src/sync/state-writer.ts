@@ -102,7 +102,7 @@ export class StateWriter {
     return this.#changeNumber;
   }
 
-  /** The time by which entries expire. Never goes back. */
+  /** The time by which entries expire: never before a stamp that was seen here. Beyond that it follows the wall clock, also back. */
   now(wallClock: Millis): Millis {
     return this.#clock.now(wallClock);
   }
