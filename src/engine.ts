@@ -58,7 +58,7 @@ export class Engine {
   readonly #checked: CheckedOptions;
   readonly #clock: WallClock;
   readonly timers: Timers;
-  /** The time by which entries expire. Never goes back. */
+  /** The time by which entries expire: what has been seen expired stays so. */
   readonly now: () => Millis;
   readonly #logger: Logger;
   readonly #store: Store | undefined;

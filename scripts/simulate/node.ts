@@ -203,8 +203,6 @@ export class Node {
       const told = missed.get(key);
       missed.delete(key);
       if (told === version) continue;
-      // It had expired when the watcher began, and the wall clock was set back before it was swept.
-      if (told === undefined && (this.cluster.writeOf(version ?? "", key)?.expiresAt ?? 0) > 0) continue;
       fail("watch", `a watcher of ${this.host.name} has "${key}" as ${told ?? "absent"}, it is ${version ?? "absent"}`);
     }
     for (const [key, version] of missed) {

@@ -26,7 +26,7 @@ export interface EntryInfo<V = unknown> {
 
 export interface ReaderSource {
   readonly state: CoreState;
-  /** The time by which entries expire. Never goes back. */
+  /** The time by which entries expire: what has been seen expired stays so. */
   readonly now: () => Millis;
   readonly maxKeyBytes: number;
   /** The keys that have a merge kind, if there are any. */

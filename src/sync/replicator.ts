@@ -181,7 +181,7 @@ export class Replicator {
     return new Set([...this.#sessionByPeer.keys(), ...this.#state.acked.keys()]);
   }
 
-  /** The time by which entries expire. Never goes back. */
+  /** The time by which entries expire: what has been seen expired stays so. */
   now(wallClock: Millis): Millis {
     return this.#writer.now(wallClock);
   }

@@ -68,6 +68,8 @@ export class StateWriter {
   readonly #clock: HybridLogicalClock;
   readonly #pending: Pending;
   readonly #openedLsn: Lsn;
+  /** The latest time by which somebody may have seen an entry expired that still has its value. */
+  #expiredAt: Millis = 0;
   #changeNumber = 0;
   #frontierVersion = 0;
 
@@ -102,9 +104,13 @@ export class StateWriter {
     return this.#changeNumber;
   }
 
-  /** The time by which entries expire: never before a stamp that was seen here. Beyond that it follows the wall clock, also back. */
+  /**
+   * The time by which entries expire: never before a stamp that was seen here, and it follows the wall clock back only
+   * once `expire` has made a tombstone of all that anybody may have seen expired. So nothing that has expired shows again.
+   */
   now(wallClock: Millis): Millis {
-    return this.#clock.now(wallClock);
+    this.#expiredAt = Math.max(this.#expiredAt, this.#clock.now(wallClock));
+    return this.#expiredAt;
   }
 
   takeReady(): Ready | undefined {
@@ -167,7 +173,7 @@ export class StateWriter {
     claims: () => VectorPairs,
   ): void {
     const unit = new UnitBuilder();
-    const expiryNow = this.#clock.now(now);
+    const expiryNow = this.now(now);
     for (const entry of entries) {
       // Covered means dominated (I2): it is this rule, not the tombstone, that keeps the dead dead.
       const isCovered = this.#state.covered.covers(entry.origin, entry.seq);
@@ -224,7 +230,7 @@ export class StateWriter {
   drop(dead: readonly Entry[], now: Millis): void {
     const { table } = this.#state;
     const unit = new UnitBuilder();
-    const expiryNow = this.#clock.now(now);
+    const expiryNow = this.now(now);
     for (const { key, origin, seq } of dead) {
       const slot = table.find(key);
       if (slot === NO_SLOT || table.originAt(slot) !== origin || table.seqAt(slot) !== seq) continue;
@@ -259,12 +265,15 @@ export class StateWriter {
   expire(now: Millis): void {
     const { table } = this.#state;
     const unit = new UnitBuilder();
-    for (const slot of table.expired(this.#clock.now(now), EXPIRE_ENTRIES_MAX)) {
+    const slots = table.expired(this.now(now), EXPIRE_ENTRIES_MAX);
+    for (const slot of slots) {
       const change = this.#expiryOf(slot);
       const { key, origin, seq } = change.entry;
       this.#execute({ type: "expire", key, origin, seq }, unit);
       unit.changes.push(change);
     }
+    // All that anybody has seen expired is a tombstone: a wall clock that was far ahead for a while has no say any more.
+    if (slots.length < EXPIRE_ENTRIES_MAX) this.#expiredAt = 0;
     this.#finish(unit, undefined);
   }
 
@@ -299,7 +308,7 @@ export class StateWriter {
 
   #author(entries: readonly Entry[], now: Millis): void {
     const unit = new UnitBuilder();
-    const expiryNow = this.#clock.now(now);
+    const expiryNow = this.now(now);
     this.#takeLease(unit);
     for (const entry of entries) this.#set(entry, true, expiryNow, unit);
     this.#finish(unit, undefined);
