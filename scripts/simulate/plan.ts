@@ -2,6 +2,7 @@
  * What a simulated run does: hosts, conditions and a list of steps, drawn from a seed. A plan is plain data, so that a
  * failing one can be made smaller step by step, kept in a file and replayed.
  */
+import { PAGE_BYTES } from "../../src/limits.ts";
 import { SeededRandom } from "../../src/testing/seeded-random.ts";
 import type { NetworkConditions } from "../../src/testing/sim-network.ts";
 
@@ -36,6 +37,8 @@ export type Action =
       readonly host: number;
       readonly keys: readonly string[];
       readonly deletes: readonly string[];
+      /** Of each value. */
+      readonly bytes: number;
     }
   | { readonly type: "clear"; readonly host: number; readonly prefix: string }
   | { readonly type: "checkpoint" | "flush" | "verify" | "settled" | "backup"; readonly host: number }
@@ -126,6 +129,8 @@ const WORK: readonly (readonly [number, Draw])[] = [
       host: any(r, n),
       keys: [key(r), key(r), `b${r.below(5)}`],
       deletes: r.chance(0.5) ? [key(r)] : [],
+      // Now and then more than a page takes.
+      bytes: r.chance(0.02) ? PAGE_BYTES : 8,
     }),
   ],
   [1, (r, n) => ({ type: "clear", host: any(r, n), prefix: r.pick(["k", "k1", "b", ""]) })],
@@ -231,6 +236,10 @@ const CLOCK_JUMP_MS_MAX = 5000;
 
 export const FAULT_KINDS: readonly string[] = Object.keys(FAULTS);
 
+/** Kinds that take two steps on one host: the second one undoes the first, or goes back to it. */
+const TWO_STEPS: readonly string[] = ["away", "oldBackup", "rollback"];
+const SECOND_STEP_CHANCE = 0.5;
+
 /** How often a kind of fault is among those of a run. */
 const SWARM_CHANCE = 0.15;
 const LONG_CHANCE = 0.12;
@@ -259,7 +268,12 @@ export function drawPlan(seed: number): Plan {
   const faults = kinds.length === 0 ? 0 : random.between(1, 12);
   for (let n = 0; n < faults; n++) {
     const draw = FAULTS[random.pick(kinds)];
-    if (draw !== undefined) steps.push({ atMs: moment(random, faultsEndMs), ...draw(random, count, { maxDriftMs }) });
+    if (draw === undefined) continue;
+    const step: Step = { atMs: moment(random, faultsEndMs), ...draw(random, count, { maxDriftMs }) };
+    steps.push(step);
+    if (TWO_STEPS.includes(step.type) && random.chance(SECOND_STEP_CHANCE)) {
+      steps.push({ ...step, atMs: moment(random, faultsEndMs) });
+    }
   }
   steps.sort((a, b) => a.atMs - b.atMs);
   const conditions = {

@@ -68,7 +68,7 @@ export class Steps {
         return write("delete", [step.key], (r) => r.delete(step.key));
       case "batch": {
         const operations: BatchOperation[] = [
-          ...step.keys.map((key) => ({ type: "put" as const, key, value: this.#value(8) })),
+          ...step.keys.map((key) => ({ type: "put" as const, key, value: this.#value(step.bytes) })),
           ...step.deletes.map((key) => ({ type: "del" as const, key })),
         ];
         return write("batch", [...step.keys, ...step.deletes], (r) => r.batch(operations));
