@@ -22,6 +22,8 @@ interface ShownEntry {
   readonly expiresAt?: number;
 }
 
+export const PREFIX_FLAG = { type: "string", value: "P", help: "only keys that begin with P" } as const;
+
 const RANGE_FLAGS = {
   gt: { type: "string", value: "KEY", help: "keys behind KEY" },
   gte: { type: "string", value: "KEY", help: "keys from KEY on" },
@@ -33,6 +35,14 @@ const SCAN_LIMIT = 1000;
 const COUNT_MAX = 2 ** 31;
 /** What of a value is shown in a table. */
 const SHOWN_CHARACTERS = 60;
+
+/** The prefix is an argument of what lists, and a flag of what else takes a range: either is understood. */
+function prefixOf(given: Given): string | undefined {
+  const [argument] = given.args;
+  const flag = given.text("prefix");
+  if (argument !== undefined && flag !== undefined) throw new UsageError("the prefix is given twice");
+  return argument ?? flag;
+}
 
 /** The range that flags and the prefix name. */
 export function rangeOf(given: Given, prefix: string | undefined): Record<string, string | undefined> {
@@ -167,6 +177,7 @@ export const scan: Command = {
   summary: "list keys with their values, in order",
   takes: ["[PREFIX]"],
   flags: {
+    prefix: { ...PREFIX_FLAG, help: "the same as PREFIX" },
     ...RANGE_FLAGS,
     reverse: { type: "boolean", help: "from the last key to the first" },
     limit: { type: "string", value: "N", help: `at most so many; default ${SCAN_LIMIT}, with --json all` },
@@ -184,7 +195,7 @@ export const scan: Command = {
     const reverse = given.flag("reverse") ? (true as const) : undefined;
     // One more than is shown tells whether there is more.
     const asked = limit === undefined || isJson ? limit : limit + 1;
-    const query = { ...rangeOf(given, given.args[0]), reverse, limit: asked };
+    const query = { ...rangeOf(given, prefixOf(given)), reverse, limit: asked };
     return await ask(given, surroundings, async (client) => {
       const rows: Cell[][] = [];
       for await (const line of untilStopped(surroundings, (signal) =>
@@ -217,6 +228,7 @@ export const watch: Command = {
   summary: "print changes as they become durable, until it is stopped",
   takes: ["[PREFIX]"],
   flags: {
+    prefix: { ...PREFIX_FLAG, help: "the same as PREFIX" },
     ...RANGE_FLAGS,
     initial: { type: "boolean", help: "the present entries first" },
     json: { type: "boolean", help: "one JSON object a line" },
@@ -231,7 +243,7 @@ export const watch: Command = {
     const { out } = surroundings;
     const paint = paintFor(out);
     const initial = given.flag("initial") ? (true as const) : undefined;
-    const query = { ...rangeOf(given, given.args[0]), initial };
+    const query = { ...rangeOf(given, prefixOf(given)), initial };
     return await ask(given, surroundings, async (client) => {
       const stopped = new AbortController();
       const lines = untilStopped(

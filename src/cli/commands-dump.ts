@@ -11,11 +11,10 @@ import { listDirectory } from "../storage/files.ts";
 import { readIdentity } from "../storage/identity.ts";
 import { jsonLines } from "./answers.ts";
 import { type Command, CommandError, type Given, type Surroundings, UsageError, wholeNumber } from "./command.ts";
-import { rangeOf } from "./commands-data.ts";
+import { PREFIX_FLAG, rangeOf } from "./commands-data.ts";
 import { escaped, grouped, type Output, paintFor, printable, sizeText } from "./output.ts";
 import { AT_FLAGS, ask, directoryOf, JSON_FLAG } from "./where.ts";
 
-const PREFIX_FLAG = { type: "string", value: "P", help: "only keys that begin with P" } as const;
 const NOTES = "From a replica that runs, or from the directory of one that does not.";
 const POSITION_MAX = Number.MAX_SAFE_INTEGER;
 
@@ -44,7 +43,8 @@ export const exportEntries: Command = {
       throw new UsageError("a binary dump is nothing for a terminal: give a FILE");
     }
     const target = file === "-" ? host.output : await host.createFile(file);
-    const bar = progressBar(err);
+    // Into a pipe there is none: what reads it may share the terminal.
+    const bar = progressBar(err, file !== "-" || host.isOutputFile);
     let bytes = 0;
     const onBytes = (count: number): void => {
       bytes += count;
@@ -285,11 +285,11 @@ async function withReplica<T>(
 }
 
 /** One line that says how far it is, on a terminal only. */
-function progressBar(output: Output): { show(text: string): void; end(): void } {
+function progressBar(output: Output, isWanted = true): { show(text: string): void; end(): void } {
   let shown = "";
   return {
     show(text) {
-      if (!output.isTerminal || text === shown) return;
+      if (!isWanted || !output.isTerminal || text === shown) return;
       shown = text;
       output.write(`\r\u001b[K${text}`);
     },

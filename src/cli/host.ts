@@ -7,6 +7,8 @@ export interface Host {
   readonly isInputTerminal: boolean;
   /** The bytes behind `Surroundings.out`, for what is no text. An EPIPE of it is no error. */
   readonly output: Writable;
+  /** Whether those bytes go into a file: neither to the terminal, nor to a program that writes there itself. */
+  readonly isOutputFile: boolean;
   absolute(path: string): string;
   /** @throws what the system throws, with `code` */
   readText(path: string): Promise<string>;

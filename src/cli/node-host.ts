@@ -1,4 +1,5 @@
 /** The process that the executable runs in. */
+import { fstatSync } from "node:fs";
 import { chmod, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { Host } from "./host.ts";
@@ -14,6 +15,7 @@ export const nodeHost: Host = {
   input: process.stdin,
   isInputTerminal: process.stdin.isTTY,
   output: process.stdout,
+  isOutputFile: isFile(1),
   absolute: (path) => resolve(path),
   readText: (path) => readFile(path, "utf8"),
   sizeOf: async (path) => (await stat(path)).size,
@@ -86,4 +88,13 @@ export function outputOf(stream: NodeJS.WriteStream): Output {
       });
     },
   };
+}
+
+function isFile(descriptor: number): boolean {
+  try {
+    return fstatSync(descriptor).isFile();
+  } catch {
+    // Closed by whoever has started us.
+    return false;
+  }
 }

@@ -10,6 +10,9 @@ export class MemoryHost implements Host {
   readonly #stops = new Set<(why: string) => void>();
   input: Readable;
   isInputTerminal = false;
+  isOutputFile = false;
+  /** Not of the host: what tests make of standard error. */
+  isErrTerminal = false;
 
   constructor(input = "") {
     this.input = Readable.from([Buffer.from(input)]);

@@ -30,7 +30,7 @@ async function run(args: string | readonly string[], host = new MemoryHost(), on
   host.env.WAVEKV_TOKEN ??= TOKEN;
   const written = { out: "", err: "" };
   const outputOf = (name: "out" | "err") => ({
-    isTerminal: false,
+    isTerminal: name === "err" && host.isErrTerminal,
     hasColours: false,
     write: (text: string) => {
       written[name] += text;
@@ -139,6 +139,11 @@ describe("many", () => {
     expect((await run("scan a/")).out).toBe('key  value     expires\na/1  "of a/1"\na/2  "of a/2"\n2 keys\n');
     expect((await run("scan --limit 1")).out).toMatch(/^key.*\na\/1 .*\n1 key; there are more/);
     expect((await run("scan --limit 3")).out).toMatch(/3 keys\n$/);
+    expect((await run("scan --prefix a/ --limit 1")).out).toMatch(/1 key; there are more/);
+    expect(await run("scan a/ --prefix a/")).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("twice") as unknown,
+    });
     expect((await run("scan zzz")).out).toBe("0 keys\n");
     const keys = (await run("scan --json --reverse --gt a/1")).out.trim().split("\n");
     expect(keys.map((line) => (JSON.parse(line) as { key: string }).key)).toEqual(["b", "a/2"]);
@@ -165,6 +170,18 @@ describe("many", () => {
       expect(await run("import --keep f", host)).toMatchObject({ code: 0, out: "0 imported, 3 kept as they were\n" });
     }
     expect((await run("export --prefix a/")).raw?.toString().split("\n")).toHaveLength(3);
+  });
+
+  test.each([
+    ["export f", false, true],
+    ["export", true, true],
+    ["export", false, false],
+  ])("%s with its output to a file (%s): progress on the terminal is %s", async (line, isOutputFile, isShown) => {
+    const host = new MemoryHost();
+    host.isErrTerminal = true;
+    host.isOutputFile = isOutputFile;
+    const { code, err } = await run(line, host);
+    expect([code, err.includes("exporting")]).toEqual([0, isShown]);
   });
 
   test("import names the lines that it leaves out", async () => {
