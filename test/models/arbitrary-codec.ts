@@ -123,7 +123,8 @@ export const value: fc.Arbitrary<unknown> = fc.letrec((tie) => ({
     fc.string({ unit: "binary", maxLength: 40 }),
     fc.string({ unit: "grapheme-ascii", maxLength: 40 }),
     fc.uint8Array({ maxLength: 50 }),
-    fc.date({ noInvalidDate: false }),
+    // An invalid one is not equal to itself where Node 20 compares it: it has a test of its own.
+    fc.date({ noInvalidDate: true }),
     fc.array(tie("any"), { maxLength: 6 }),
     fc.dictionary(fc.oneof(fc.string(), fc.constantFrom("__proto__", "constructor", "toString")), tie("any"), {
       maxKeys: 6,

@@ -106,7 +106,7 @@ test.each([
         mesh.checkCoverage();
         mesh.checkConverged();
       }),
-      { numRuns: Number(process.env.WAVEKV_RUNS ?? 200) },
+      { numRuns: Number(process.env.WAVEKV_RUNS ?? 120) },
     );
   },
 );
@@ -136,7 +136,7 @@ test.each([
       for (const { state } of mesh.nodes) expect(state.table.tombstones).toBe(0);
       mesh.checkConverged();
     }),
-    { numRuns: Number(process.env.WAVEKV_RUNS ?? 200) },
+    { numRuns: Number(process.env.WAVEKV_RUNS ?? 120) },
   );
 });
 
@@ -184,7 +184,7 @@ test.each([
         mesh.checkAlike();
         mesh.checkNoResurrection();
       }),
-      { numRuns: Number(process.env.WAVEKV_RUNS ?? 200) },
+      { numRuns: Number(process.env.WAVEKV_RUNS ?? 120) },
     );
   },
 );
