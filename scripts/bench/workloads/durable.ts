@@ -1,0 +1,129 @@
+/** Writes that are on the disk when they are answered: by many writers at once, and in batches. */
+import { join } from "node:path";
+import { Keys, Values } from "../inputs.ts";
+import { percentile } from "../statistics.ts";
+import { AppendLog } from "../stores/append-log.ts";
+import { openLevel, openLmdb } from "../stores/peers.ts";
+import { ReplicaStore } from "../stores/replica.ts";
+import {
+  type Figures,
+  limit,
+  numberOf,
+  peer,
+  type Scale,
+  type System,
+  type Task,
+  type Workload,
+  wavekv,
+} from "../workload.ts";
+
+const RUN_MS: Record<Scale, number> = { full: 2000, quick: 150 };
+/** So many different keys: after a while all are overwrites. */
+const KEYS = 100_000;
+const BATCH = 1000;
+/** One in so many is timed. */
+const SAMPLE = 16;
+
+const systems: readonly System[] = [
+  wavekv("synced to the disk before the answer; also in memory, ordered, ready to be sent"),
+  limit("append and sync", "encode, checksum, one write and one fdatasync for all that came meanwhile; cannot be read"),
+  peer("lmdb", "synced before the answer"),
+  peer("classic-level", "synced before the answer (`sync: true`)"),
+];
+
+interface DurableStore {
+  put(key: string, value: string): unknown;
+  putAll?(entries: readonly (readonly [string, string])[]): unknown;
+  close(): unknown;
+}
+
+export const durable: Workload = {
+  name: "durable",
+  what: "Puts of 20 and 100 bytes by so many writers, each of which waits for its own.",
+  time: "clock",
+  sizeName: "writers",
+  sizes: { full: [1, 16, 256, 4096], quick: [1, 64] },
+  systems,
+  figures: {
+    put: { unit: "/s", better: "more" },
+    p50: { unit: "ms", better: "less" },
+    p99: { unit: "ms", better: "less" },
+  },
+  targets: [
+    { row: 3, figure: "put", size: 1, against: "append and sync", atLeast: 0.8 },
+    { row: 4, figure: "put", size: 256, against: "append and sync", atLeast: 0.6 },
+    { row: 4, figure: "put", size: 256, against: "best peer", atLeast: 5 },
+  ],
+  measure: measurePuts,
+};
+
+export const batches: Workload = {
+  name: "batches",
+  what: "Batches of 1,000 puts, four of them under way at a time.",
+  time: "clock",
+  sizeName: "puts in a batch",
+  sizes: { full: [BATCH], quick: [BATCH] },
+  systems,
+  figures: { put: { unit: "/s", better: "more" } },
+  targets: [
+    { row: 5, figure: "put", against: "append and sync", atLeast: 0.7 },
+    { row: 5, figure: "put", against: "classic-level", atLeast: 1.5 },
+  ],
+  measure: measureBatches,
+};
+
+async function open({ system, directory }: Task): Promise<DurableStore> {
+  if (system === "wavekv") return await ReplicaStore.open({ directory: join(directory, "replica") });
+  if (system === "append and sync") return new AppendLog(join(directory, "log"));
+  return system === "lmdb" ? await openLmdb(directory, true) : await openLevel(directory, true);
+}
+
+async function measurePuts(task: Task): Promise<Figures> {
+  const writers = numberOf(task.size);
+  const store = await open(task);
+  const keys = new Keys(KEYS);
+  const values = new Values();
+  const latencies: number[] = [];
+  let puts = 0;
+  let isOver = false;
+  const write = async (): Promise<void> => {
+    while (!isOver) {
+      const index = puts;
+      puts += 1;
+      const from = index % SAMPLE === 0 ? performance.now() : 0;
+      await store.put(keys.at(index % KEYS), values.at(index));
+      if (from !== 0) latencies.push(performance.now() - from);
+    }
+  };
+  await store.put("warm", "up");
+  const from = performance.now();
+  const timer = setTimeout(() => {
+    isOver = true;
+  }, RUN_MS[task.scale]);
+  await Promise.all(Array.from({ length: writers }, write));
+  clearTimeout(timer);
+  const put = puts / ((performance.now() - from) / 1000);
+  await store.close();
+  return { put, p50: percentile(latencies, 0.5), p99: percentile(latencies, 0.99) };
+}
+
+async function measureBatches(task: Task): Promise<Figures> {
+  const store = await open(task);
+  const keys = new Keys(KEYS);
+  const values = new Values();
+  let puts = 0;
+  const until = performance.now() + RUN_MS[task.scale];
+  const write = async (): Promise<void> => {
+    while (performance.now() < until) {
+      const entries: [string, string][] = [];
+      for (let index = puts; index < puts + BATCH; index += 1) entries.push([keys.at(index % KEYS), values.at(index)]);
+      puts += BATCH;
+      await store.putAll?.(entries);
+    }
+  };
+  const from = performance.now();
+  await Promise.all(Array.from({ length: 4 }, write));
+  const put = puts / ((performance.now() - from) / 1000);
+  await store.close();
+  return { put };
+}
