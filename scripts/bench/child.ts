@@ -11,11 +11,10 @@ process.on("disconnect", () => process.exit(1));
 const [name = "", text = ""] = process.argv.slice(2);
 const workload = WORKLOADS.find((candidate) => candidate.name === name);
 if (workload === undefined) throw new Error(`there is no workload "${name}"`);
-const task = JSON.parse(text) as Task & { prepare?: boolean };
-const figures = task.prepare === true ? await prepare() : await workload.measure(task);
-process.send?.(figures, () => process.exit(0));
+const task = JSON.parse(text) as Task & { readonly prepare?: boolean; readonly partner?: boolean };
 
-async function prepare(): Promise<object> {
-  await workload?.prepare?.(task);
-  return {};
+if (task.partner === true) await workload.partner?.(task);
+else {
+  const figures = task.prepare === true ? await workload.prepare?.(task) : await workload.measure(task);
+  process.send?.(figures ?? {}, () => process.exit(0));
 }

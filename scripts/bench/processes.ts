@@ -3,7 +3,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { join } from "node:path";
 import type { Figures, Scale, Task } from "./workload.ts";
 
-const DEADLINE_MS: Record<Scale, number> = { full: 300_000, quick: 60_000 };
+const DEADLINE_MS: Record<Scale, number> = { full: 240_000, quick: 20_000 };
 const STDERR_CHARACTERS_MAX = 2000;
 /** So that a collection in the middle is the system's own doing, not that of a small default. */
 const OPTIONS = ["--expose-gc", "--max-old-space-size=12288", "--max-semi-space-size=16"];

@@ -115,9 +115,12 @@ export function verdicts(workload: Workload, run: Run, size: number | string, fi
 }
 
 function valueFor(target: Target, workload: Workload, run: Run, size: number | string): number | undefined {
-  if (target.against === "itself") {
+  const [itself, other] = target.against.split(" at ");
+  if (itself === "itself") {
     const ours = seriesOf(run, size, "wavekv", target.figure);
-    return ours === undefined ? undefined : median(ours.samples);
+    if (ours === undefined || other === undefined) return ours === undefined ? undefined : median(ours.samples);
+    const elsewhere = seriesOf(run, Number(other), "wavekv", target.figure);
+    return elsewhere === undefined ? undefined : median(ours.samples) / median(elsewhere.samples);
   }
   const accepts = (system: System): boolean =>
     target.against === "best peer" ? system.kind === "peer" : system.name === target.against;

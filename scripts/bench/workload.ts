@@ -28,7 +28,7 @@ export interface Target {
   readonly figure: string;
   /** At this size only; without it, at all of them. */
   readonly size?: number | string;
-  /** A system; `best peer`; `itself` is the figure as it is. */
+  /** A system; `best peer`; `itself` is the figure as it is, `itself at 1000` its ratio to that of another size. */
   readonly against: string;
   readonly atLeast?: number;
   readonly atMost?: number;
@@ -59,6 +59,8 @@ export interface Workload {
   readonly targets: readonly Target[];
   /** Fills the directory for a size, once, in a process of its own. */
   readonly prepare?: (task: Task) => Promise<void>;
+  /** Runs in a second process that `measure` starts, and answers what it asks. */
+  readonly partner?: (task: Task) => Promise<void>;
   /** Runs in a process of its own. */
   readonly measure: (task: Task) => Promise<Figures>;
 }

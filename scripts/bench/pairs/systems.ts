@@ -1,0 +1,65 @@
+/** The pairs by the names of their systems. */
+import { limit, peer, type System, type Task, wavekv } from "../workload.ts";
+import { pages } from "./pages.ts";
+import { answer, type PairOptions, type PairSystem, Partner, type Sink, type Source } from "./pair.ts";
+import { replicas } from "./replica.ts";
+import { tinybase } from "./tinybase.ts";
+import { yjs } from "./yjs.ts";
+
+const SYSTEMS: Readonly<Record<string, PairSystem>> = { wavekv: replicas, "bare pages": pages, yjs, tinybase };
+
+/** @param durability what ours and the limit give here */
+export function pairSystems(durability: string): System[] {
+  return [
+    wavekv(durability),
+    limit(
+      "bare pages",
+      `${durability}; entries in pages over a bare WebSocket into a Map, one writer, nothing compared`,
+    ),
+    peer("yjs", "memory only, with its messages over a bare WebSocket"),
+    peer("tinybase", "memory only, with its own server and synchronizer"),
+  ];
+}
+
+/** The other process: the source. */
+export async function runSource(task: Task, options: PairOptions): Promise<void> {
+  const source = await systemOf(task).openSource(options);
+  answer({
+    address: () => source.address,
+    fill: (from = 0, to = 0) => source.fill(from, to),
+    stamps: (count = 0, everyMs = 1) => stamps(source, count, everyMs),
+    processorMs: () => (process.cpuUsage().user + process.cpuUsage().system) / 1000,
+    close: () => source.close(),
+  });
+}
+
+/** Gives work a source in another process, that has so many entries, and ends it afterwards. */
+export async function withSource<T>(
+  workload: string,
+  task: Task,
+  entries: number,
+  work: (partner: Partner, openSink: (options: PairOptions) => Promise<Sink>) => Promise<T>,
+): Promise<T> {
+  const partner = Partner.start(workload, task);
+  try {
+    const address = await partner.ask<string>("address");
+    await partner.ask("fill", 0, entries);
+    return await work(partner, (options) => systemOf(task).openSink(address, options));
+  } finally {
+    partner.stop();
+  }
+}
+
+function systemOf({ system }: Task): PairSystem {
+  const found = SYSTEMS[system];
+  if (found === undefined) throw new Error(`there is no pair of ${system}`);
+  return found;
+}
+
+/** So many puts, one by one, at intervals that are not quite regular. */
+async function stamps(source: Source, count: number, everyMs: number): Promise<void> {
+  for (let index = 0; index < count; index += 1) {
+    source.stamp(index);
+    await new Promise((resolve) => setTimeout(resolve, everyMs + (index % 3)));
+  }
+}

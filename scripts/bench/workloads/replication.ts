@@ -1,0 +1,196 @@
+/** Two processes over a WebSocket: how long data takes from one to the other, and what it costs. */
+import { processorMs } from "../measure.ts";
+import { sharedNowMs } from "../pairs/pair.ts";
+import { pairSystems, runSource, withSource } from "../pairs/systems.ts";
+import { percentile } from "../statistics.ts";
+import { type Figures, numberOf, type Scale, type Task, type Workload, wavekv } from "../workload.ts";
+
+const TEN_TO = { five: 100_000, six: 1_000_000 };
+/** Slow beyond it: the peers take part at up to so many entries. */
+const PEER_ENTRIES_MAX = TEN_TO.five;
+const LIVE_WRITES: Record<Scale, number> = { full: 100_000, quick: 1000 };
+const STAMPS: Record<Scale, number> = { full: 3000, quick: 100 };
+const IDLE_MS: Record<Scale, number> = { full: 10_000, quick: 500 };
+/** By then greetings and first digests are over. */
+const QUIET_MS: Record<Scale, number> = { full: 3000, quick: 300 };
+
+const isPeer = (system: string): boolean => ["yjs", "tinybase"].includes(system);
+
+export const bootstrap: Workload = {
+  name: "bootstrap",
+  what: "An empty replica gets so many entries from another process over a WebSocket, and is durable (the peers are not). From the connection, or from opening an empty directory, to having all. TinyBase only at 10^4.",
+  time: "clock",
+  sizeName: "entries",
+  sizes: { full: [10_000, TEN_TO.five, TEN_TO.six], quick: [2000] },
+  systems: pairSystems("the receiver syncs before it counts, the sender is in memory"),
+  takesPart: (system, size) => !isPeer(system) || numberOf(size) <= (system === "tinybase" ? 10_000 : PEER_ENTRIES_MAX),
+  figures: {
+    time: { unit: "ms", better: "less" },
+    entries: { unit: "/s", better: "more" },
+    "bytes per entry": { unit: "B", better: "less" },
+  },
+  targets: [
+    { row: 9, figure: "time", size: TEN_TO.five, against: "bare pages", atMost: 1.5 },
+    { row: 9, figure: "time", size: TEN_TO.six, against: `itself at ${TEN_TO.five}`, atMost: 11 },
+    { row: 9, figure: "bytes per entry", against: "itself", atMost: 145 },
+  ],
+  partner: (task) => runSource(task, { durable: false, directory: task.directory }),
+  measure: (task) =>
+    withSource("bootstrap", task, numberOf(task.size), async (_, openSink): Promise<Figures> => {
+      const count = numberOf(task.size);
+      const from = performance.now();
+      const sink = await openSink({ durable: true, directory: task.directory });
+      await sink.until(count);
+      const time = performance.now() - from;
+      const bytes = sink.receivedBytes();
+      await sink.close();
+      return {
+        time,
+        entries: count / (time / 1000),
+        ...(bytes === undefined ? {} : { "bytes per entry": bytes / count }),
+      };
+    }),
+};
+
+async function measureCatchUp(workload: string, task: Task, entries: number, difference: number): Promise<Figures> {
+  return await withSource(workload, task, entries, async (partner, openSink) => {
+    const sink = await openSink({ durable: true, directory: task.directory });
+    await sink.until(entries);
+    await sink.disconnect();
+    await partner.ask("fill", entries, entries + difference);
+    const time = await sink.catchUp(entries + difference);
+    await sink.close();
+    return { time };
+  });
+}
+
+export const catchUp: Workload = {
+  name: "catch-up",
+  what: "A replica that has so many entries was away for 1,000 more, and comes back: from the connection to having them. TinyBase only at 10^4.",
+  time: "clock",
+  sizeName: "entries",
+  sizes: { full: [10_000, TEN_TO.five, TEN_TO.six], quick: [2000] },
+  systems: pairSystems("the receiver syncs before it counts, the sender is in memory"),
+  takesPart: (system, size) => !isPeer(system) || numberOf(size) <= (system === "tinybase" ? 10_000 : PEER_ENTRIES_MAX),
+  figures: { time: { unit: "ms", better: "less" } },
+  targets: [
+    { row: 10, figure: "time", size: TEN_TO.five, against: "bare pages", atMost: 2 },
+    { row: 10, figure: "time", size: TEN_TO.six, against: "bare pages", atMost: 2 },
+    { row: 10, figure: "time", size: TEN_TO.six, against: `itself at ${TEN_TO.five}`, atMost: 1.25 },
+  ],
+  partner: (task) => runSource(task, { durable: false, directory: task.directory }),
+  measure: (task) => measureCatchUp("catch-up", task, numberOf(task.size), 1000),
+};
+
+const DIFFERENCE_BASE: Record<Scale, number> = { full: TEN_TO.five, quick: 2000 };
+
+export const difference: Workload = {
+  name: "difference",
+  what: "As catch-up, on 10^5 entries, by how many came meanwhile.",
+  time: "clock",
+  sizeName: "entries missed",
+  sizes: { full: [10, 100, 1000, 10_000, 100_000], quick: [10] },
+  systems: catchUp.systems,
+  takesPart: (system) => system !== "tinybase",
+  figures: { time: { unit: "ms", better: "less" } },
+  targets: [],
+  partner: (task) => runSource(task, { durable: false, directory: task.directory }),
+  measure: (task) => measureCatchUp("difference", task, DIFFERENCE_BASE[task.scale], numberOf(task.size)),
+};
+
+export const live: Workload = {
+  name: "live",
+  what: "Writes on one side, a thousand under way, until the other side has all; durable on both (the peers are not, and TinyBase sends a thousand in one transaction).",
+  time: "clock",
+  sizeName: "entries before",
+  sizes: { full: [10_000], quick: [1000] },
+  systems: pairSystems("both sides sync: the writer before it sends, the receiver before it counts"),
+  figures: { writes: { unit: "/s", better: "more" } },
+  targets: [{ row: 11, figure: "writes", against: "bare pages", atLeast: 0.6 }],
+  partner: (task) => runSource(task, { durable: true, directory: task.directory }),
+  measure: (task) =>
+    withSource("live", task, numberOf(task.size), async (partner, openSink): Promise<Figures> => {
+      const before = numberOf(task.size);
+      const sink = await openSink({ durable: true, directory: task.directory });
+      await sink.until(before);
+      const count = task.system === "tinybase" ? LIVE_WRITES[task.scale] / 10 : LIVE_WRITES[task.scale];
+      const from = performance.now();
+      const filling = partner.ask("fill", before, before + count);
+      await sink.until(before + count);
+      const ms = performance.now() - from;
+      await filling;
+      await sink.close();
+      return { writes: count / (ms / 1000) };
+    }),
+};
+
+export const latency: Workload = {
+  name: "latency",
+  what: "From the call of a single put, every 1 to 3 ms, to the event on the other side.",
+  time: "clock",
+  sizeName: "",
+  sizes: { full: ["in memory", "durable"], quick: ["in memory", "durable"] },
+  systems: pairSystems("as the size says"),
+  takesPart: (system, size) => !isPeer(system) || size === "in memory",
+  figures: {
+    p50: { unit: "ms", better: "less" },
+    p90: { unit: "ms", better: "less" },
+    p99: { unit: "ms", better: "less" },
+    "p99.9": { unit: "ms", better: "less" },
+  },
+  targets: [
+    { row: 12, figure: "p50", size: "in memory", against: "bare pages", atMost: 1.3 },
+    { row: 12, figure: "p50", size: "durable", against: "bare pages", atMost: 1.3 },
+  ],
+  partner: (task) => runSource(task, { durable: task.size === "durable", directory: task.directory }),
+  measure: (task) =>
+    withSource("latency", task, 1, async (partner, openSink): Promise<Figures> => {
+      const sink = await openSink({ durable: task.size === "durable", directory: task.directory });
+      await sink.until(1);
+      // The first few find code that is not compiled yet.
+      await partner.ask("stamps", STAMPS[task.scale] / 10, 1);
+      const latencies: number[] = [];
+      sink.onEntry((value) => {
+        const then = Number(value);
+        if (then > 0) latencies.push(sharedNowMs() - then);
+      });
+      await partner.ask("stamps", STAMPS[task.scale], 1);
+      await sink.close();
+      const at = (part: number): number => percentile(latencies, part);
+      return { p50: at(0.5), p90: at(0.9), p99: at(0.99), "p99.9": at(0.999) };
+    }),
+};
+
+export const idle: Workload = {
+  name: "idle",
+  what: "Two replicas with equal data and nothing to do: processor time of both together, and bytes on the link.",
+  time: "processor",
+  sizeName: "entries",
+  sizes: { full: [1000, TEN_TO.six], quick: [1000] },
+  systems: [wavekv("in memory on both sides")],
+  figures: {
+    processor: { unit: "ms per s", better: "less" },
+    bytes: { unit: "B/s", better: "less" },
+  },
+  targets: [
+    { row: 13, figure: "bytes", against: "itself", atMost: 100 },
+    { row: 13, figure: "processor", size: TEN_TO.six, against: "itself at 1000", atMost: 1.5 },
+  ],
+  partner: (task) => runSource(task, { durable: false, directory: task.directory }),
+  measure: (task) =>
+    withSource("idle", task, numberOf(task.size), async (partner, openSink): Promise<Figures> => {
+      const sink = await openSink({ durable: false, directory: task.directory });
+      await sink.until(numberOf(task.size));
+      await new Promise((resolve) => setTimeout(resolve, QUIET_MS[task.scale]));
+      const theirs = await partner.ask<number>("processorMs");
+      const ours = processorMs();
+      const bytes = sink.receivedBytes() ?? 0;
+      await new Promise((resolve) => setTimeout(resolve, IDLE_MS[task.scale]));
+      const spent = processorMs() - ours + (await partner.ask<number>("processorMs")) - theirs;
+      const received = (sink.receivedBytes() ?? 0) - bytes;
+      await sink.close();
+      const seconds = IDLE_MS[task.scale] / 1000;
+      // What one side receives the other one sends, and about as much the other way.
+      return { processor: spent / seconds, bytes: (2 * received) / seconds };
+    }),
+};
