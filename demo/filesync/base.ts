@@ -6,6 +6,7 @@
 import { open, readFile, rename } from "node:fs/promises";
 import type { Base, Hash } from "./decide.ts";
 import type { Fingerprint } from "./folder.ts";
+import { parentsOf } from "./paths.ts";
 
 export interface Agreement {
   readonly hash: Hash;
@@ -15,7 +16,10 @@ export interface Agreement {
   readonly fingerprint?: Fingerprint;
 }
 
-const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 2;
+const SAVE_EVERY_MS = 500;
+/** A large base is written less often: nothing else would be done. */
+const SAVE_PAUSE_FACTOR = 20;
 
 export class BaseFile {
   readonly #path: string;
@@ -23,14 +27,18 @@ export class BaseFile {
   readonly #agreements: Map<string, Agreement>;
   /** Files of which nobody remembers whether they were there before, until each is settled. */
   readonly #unknown = new Set<string>();
+  /** How many agreements there are below a directory. */
+  readonly #below = new Map<string, number>();
   #complete: boolean;
   #dirty = false;
+  #saveEveryMs = SAVE_EVERY_MS;
 
   private constructor(path: string, epoch: () => string, agreements: Map<string, Agreement>, complete: boolean) {
     this.#path = path;
     this.#epoch = epoch;
     this.#agreements = agreements;
     this.#complete = complete;
+    for (const agreed of agreements.keys()) this.#count(agreed, 1);
   }
 
   /**
@@ -59,6 +67,20 @@ export class BaseFile {
     this.#completeIfSettled();
   }
 
+  get size(): number {
+    return this.#agreements.size;
+  }
+
+  /** Whether anything below a path has been agreed on. */
+  isDirectory(path: string): boolean {
+    return this.#below.has(path);
+  }
+
+  /** How long to wait between two calls of `save`. */
+  get saveEveryMs(): number {
+    return this.#saveEveryMs;
+  }
+
   get paths(): Iterable<string> {
     return this.#agreements.keys();
   }
@@ -81,12 +103,20 @@ export class BaseFile {
 
   /** Remembers an agreement; undefined: on there being no file. In memory until `save`. */
   set(path: string, agreement: Agreement | undefined): void {
-    if (agreement === undefined) this.#dirty = this.#agreements.delete(path) || this.#dirty;
-    else {
-      this.#agreements.set(path, agreement);
-      this.#dirty = true;
-    }
+    const had = this.#agreements.has(path);
+    if (agreement === undefined) this.#agreements.delete(path);
+    else this.#agreements.set(path, agreement);
+    if (had !== (agreement !== undefined)) this.#count(path, had ? -1 : 1);
+    this.#dirty ||= had || agreement !== undefined;
     if (this.#unknown.delete(path)) this.#completeIfSettled();
+  }
+
+  #count(path: string, change: 1 | -1): void {
+    for (const parent of parentsOf(path)) {
+      const count = (this.#below.get(parent) ?? 0) + change;
+      if (count > 0) this.#below.set(parent, count);
+      else this.#below.delete(parent);
+    }
   }
 
   #completeIfSettled(): void {
@@ -95,12 +125,17 @@ export class BaseFile {
     this.#dirty = true;
   }
 
-  /** Writes the file if anything has changed, whole or not at all. */
-  async save(): Promise<void> {
-    if (!this.#dirty) return;
+  /**
+   * Writes the file if anything has changed, whole or not at all. One call at a time.
+   * @param before called once what is to be written is fixed, and awaited before it is
+   */
+  async save(before: () => Promise<void> = async () => undefined): Promise<void> {
+    if (!this.#dirty) return await before();
     this.#dirty = false;
+    const startMs = performance.now();
     const files = Array.from(this.#agreements, ([path, { hash, own, fingerprint }]) => [path, hash, own, fingerprint]);
     const text = JSON.stringify({ version: FORMAT_VERSION, epoch: this.#epoch(), complete: this.#complete, files });
+    await before();
     const temporary = `${this.#path}.new`;
     {
       await using file = await open(temporary, "w", 0o600);
@@ -108,6 +143,7 @@ export class BaseFile {
       await file.sync();
     }
     await rename(temporary, this.#path);
+    this.#saveEveryMs = Math.max(SAVE_EVERY_MS, (performance.now() - startMs) * SAVE_PAUSE_FACTOR);
   }
 }
 

@@ -3,7 +3,8 @@ import { constants } from "node:fs";
 import { mkdir, open, unlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { pause } from "./command-line.ts";
-import { isAbsence, listFiles } from "./compare.ts";
+import { listFiles } from "./compare.ts";
+import { isAbsence } from "./file-errors.ts";
 
 export interface ChurnOptions {
   readonly folders: readonly string[];

@@ -90,7 +90,7 @@ export class Cluster implements AsyncDisposable {
     signal.throwIfAborted();
     const folder = join(this.#directory, name, "folder");
     const data = join(this.#directory, name, "data");
-    const program = fileURLToPath(import.meta.resolve("./node.js"));
+    const program = fileURLToPath(import.meta.resolve("./filesync.js"));
     const options = ["--data", data, "--id", name, "--listen", listen, ...peers.flatMap((peer) => ["--peer", peer])];
     const child = spawn(process.execPath, [program, "run", folder, ...options], {
       // A group of its own: Ctrl-C reaches us alone, and we stop the others in order.

@@ -49,9 +49,12 @@ type Flags<T extends NonNullable<ParseArgsConfig["options"]>> = ReturnType<
 >;
 
 /** As `parseArgs` of `node:util`, strict. @throws UsageError */
-export function parseFlags<T extends NonNullable<ParseArgsConfig["options"]>>(options: T): Flags<T> {
+export function parseFlags<T extends NonNullable<ParseArgsConfig["options"]>>(
+  options: T,
+  args: readonly string[] = process.argv.slice(2),
+): Flags<T> {
   try {
-    return parseArgs({ options, allowPositionals: true, strict: true });
+    return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
   } catch (error) {
     // The first sentence says what is wrong; the rest is advice for another program.
     throw new UsageError(describeError(error).split(". ")[0]);

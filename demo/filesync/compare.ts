@@ -1,19 +1,30 @@
-/** Whether folders hold the same files, byte by byte. Looks at regular files only, as the synchronisation does. */
-import { readdir, readFile } from "node:fs/promises";
+/** Whether folders hold the same, byte by byte: files and whether they can be run, links, directories. */
+import { createHash } from "node:crypto";
+import { type FileHandle, lstat, open, readdir, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import { pause } from "./command-line.ts";
+import { isAbsence } from "./file-errors.ts";
 import { PRIVATE_DIRECTORY } from "./paths.ts";
 
 export interface Comparison {
-  /** One line per file that is not the same everywhere. */
+  /** One line per path that is not the same everywhere. */
   readonly differences: readonly string[];
   /** In the first folder. */
   readonly files: number;
   readonly bytes: number;
 }
 
+/** What is at a path; `text` is the same for the same kind, size, mode and target. */
+interface Item {
+  readonly text: string;
+  readonly bytes: number;
+  readonly isFile: boolean;
+}
+
 const EQUAL_LOOKS = 3;
 const LOOK_EVERY_MS = 250;
+const WORKERS = 8;
+const BUFFER_BYTES = 256 * 1024;
 
 /**
  * Compares two or more folders.
@@ -22,30 +33,37 @@ const LOOK_EVERY_MS = 250;
  * @returns differences may also be due to changes while it reads
  */
 export async function compareFolders(folders: ReadonlyMap<string, string>): Promise<Comparison> {
-  const listings = new Map<string, Set<string>>();
+  const listings = new Map<string, Map<string, Item>>();
   const paths = new Set<string>();
   for (const [name, directory] of folders) {
-    const listing = new Set(await listFiles(directory));
+    const listing = await listItems(directory);
     listings.set(name, listing);
-    for (const path of listing) paths.add(path);
+    for (const path of listing.keys()) paths.add(path);
   }
   const differences: string[] = [];
-  let bytes = 0;
-  for (const path of [...paths].sort()) {
-    const missing = [...listings].filter(([, listing]) => !listing.has(path)).map(([name]) => name);
-    const contents = new Map<string, Buffer | undefined>();
-    for (const [name, directory] of folders)
-      if (!missing.includes(name)) contents.set(name, await readOrUndefined(join(directory, path)));
-    const [first] = contents.values();
-    bytes += first?.length ?? 0;
-    if (missing.length > 0) differences.push(`${path}: missing in ${missing.join(", ")}`);
-    else if ([...contents.values()].some((content) => content === undefined || first?.equals(content) !== true))
-      differences.push(
-        `${path}: ${[...contents].map(([name, content]) => `${name} ${content?.length ?? "no"} B`).join(", ")}`,
-      );
-  }
-  const [firstListing] = listings.values();
-  return { differences, files: firstListing?.size ?? 0, bytes };
+  const pending = [...paths].sort();
+  const work = async (): Promise<void> => {
+    const buffers = Array.from(folders, () => Buffer.allocUnsafe(BUFFER_BYTES));
+    for (let path = pending.pop(); path !== undefined; path = pending.pop()) {
+      const at = path;
+      const missing = [...listings].filter(([, listing]) => !listing.has(at)).map(([name]) => name);
+      const texts = Array.from(listings, ([name, listing]) => `${name} ${listing.get(at)?.text ?? "nothing"}`);
+      if (missing.length > 0) differences.push(`${path}: missing in ${missing.join(", ")}`);
+      else if (new Set(texts.map((text) => text.slice(text.indexOf(" ")))).size > 1)
+        differences.push(`${path}: ${texts.join(", ")}`);
+      else if ([...listings.values()][0]?.get(path)?.isFile === true) {
+        const files = Array.from(folders.values(), (directory) => join(directory, at));
+        if (!(await areSame(files, buffers))) differences.push(`${path}: the contents differ (${texts.join(", ")})`);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: WORKERS }, work));
+  const items = [...([...listings.values()][0]?.values() ?? [])].filter(({ isFile }) => isFile);
+  return {
+    differences: differences.sort(),
+    files: items.length,
+    bytes: items.reduce((sum, { bytes }) => sum + bytes, 0),
+  };
 }
 
 /** Compares until the folders are equal several times in a row, so that a moment of calm does not count, or time is up. */
@@ -63,37 +81,94 @@ export async function waitForEquality(
   }
 }
 
-/**
- * Every regular file below a directory, relative, `/` between segments. Directories that go while we look
- * hold nothing; the directory itself has to be there.
- */
+/** Equal for folders that hold the same, on whatever machines they are. */
+export async function digestFolder(directory: string): Promise<{ digest: string; entries: number; bytes: number }> {
+  const items = await listItems(directory);
+  const digest = createHash("sha256");
+  const buffer = Buffer.allocUnsafe(BUFFER_BYTES);
+  let bytes = 0;
+  for (const path of [...items.keys()].sort()) {
+    const item = items.get(path);
+    digest.update(`${JSON.stringify(path)} ${item?.text}\n`);
+    if (item?.isFile !== true) continue;
+    bytes += item.bytes;
+    await using file = await open(join(directory, path));
+    for (;;) {
+      const { bytesRead } = await file.read(buffer, 0, buffer.length);
+      if (bytesRead === 0) break;
+      digest.update(buffer.subarray(0, bytesRead));
+    }
+  }
+  return { digest: digest.digest("hex"), entries: items.size, bytes };
+}
+
+/** Every regular file below a directory, relative, `/` between segments. As `listItems` otherwise. */
 export async function listFiles(directory: string): Promise<string[]> {
-  const files: string[] = [];
+  return (await walk(directory)).filter(({ kind }) => kind === "file").map(({ path }) => path);
+}
+
+async function listItems(directory: string): Promise<Map<string, Item>> {
+  const items = new Map<string, Item>();
+  for (const { path, kind } of await walk(directory)) {
+    try {
+      if (kind === "directory") items.set(path, { text: "directory", bytes: 0, isFile: false });
+      else if (kind === "link")
+        items.set(path, { text: `link to ${await readlink(join(directory, path))}`, bytes: 0, isFile: false });
+      else {
+        const { size, mode } = await lstat(join(directory, path));
+        const text = `${size} bytes${(mode & 0o100) === 0 ? "" : ", executable"}`;
+        items.set(path, { text, bytes: size, isFile: true });
+      }
+    } catch (error) {
+      if (!isAbsence(error)) throw error;
+    }
+  }
+  return items;
+}
+
+/** Directories that go while we look hold nothing; the directory itself has to be there. */
+async function walk(directory: string): Promise<{ path: string; kind: "file" | "link" | "directory" }[]> {
+  const found: { path: string; kind: "file" | "link" | "directory" }[] = [];
   const pending = [""];
   for (let prefix = pending.pop(); prefix !== undefined; prefix = pending.pop()) {
+    const at = prefix;
     const entries = await readdir(join(directory, prefix), { withFileTypes: true }).catch((error: unknown) => {
-      if (prefix !== "" && isAbsence(error)) return [];
+      if (at !== "" && isAbsence(error)) return [];
       throw error;
     });
     for (const entry of entries) {
       const path = `${prefix}${entry.name}`;
-      if (entry.isFile()) files.push(path);
-      else if (entry.isDirectory() && path !== PRIVATE_DIRECTORY) pending.push(`${path}/`);
+      if (path === PRIVATE_DIRECTORY) continue;
+      if (entry.isFile()) found.push({ path, kind: "file" });
+      else if (entry.isSymbolicLink()) found.push({ path, kind: "link" });
+      else if (entry.isDirectory()) {
+        found.push({ path, kind: "directory" });
+        pending.push(`${path}/`);
+      }
     }
   }
-  return files;
+  return found;
 }
 
-/** Whether an error says that a file, or a directory on the way to it, is not there (any more). */
-export function isAbsence(error: unknown): boolean {
-  return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
-}
-
-async function readOrUndefined(path: string): Promise<Buffer | undefined> {
+/** @param buffers as many as files, all of one size */
+async function areSame(files: readonly string[], buffers: readonly Buffer[]): Promise<boolean> {
+  const handles: FileHandle[] = [];
   try {
-    return await readFile(path);
+    for (const file of files) handles.push(await open(file));
+    for (;;) {
+      const parts: Buffer[] = [];
+      for (const [index, buffer] of buffers.entries()) {
+        const bytes = await handles[index]?.read(buffer, 0, buffer.length);
+        parts.push(buffer.subarray(0, bytes?.bytesRead ?? 0));
+      }
+      const [first = Buffer.alloc(0)] = parts;
+      if (parts.some((part) => !part.equals(first))) return false;
+      if (first.length === 0) return true;
+    }
   } catch (error) {
-    if (isAbsence(error)) return undefined;
+    if (isAbsence(error)) return false;
     throw error;
+  } finally {
+    for (const handle of handles) await handle.close();
   }
 }

@@ -2,19 +2,26 @@
  * Keeps a folder and a store alike. Hints say which paths to look at, a full scan finds what no hint told; each path is
  * then settled on its own: look at the folder, look at the store, decide, carry out. Any hint may come twice, late or never.
  */
+import { randomUUID } from "node:crypto";
 import type { BaseFile } from "./base.ts";
-import type { Hash } from "./decide.ts";
+import type { ChunkExchange } from "./chunk-exchange.ts";
+import { ConflictCopies } from "./conflict-copies.ts";
+import { DIRECTORY, FILE_BYTES_MAX, isSameContent, type Manifest } from "./content.ts";
 import { decide } from "./decide.ts";
-import type { FileStore, Manifest, StoredFile } from "./file-store.ts";
-import { FILE_BYTES_MAX, hashOf } from "./file-store.ts";
+import { DeletionGuard } from "./deletion-guard.ts";
+import { Downloads } from "./downloads.ts";
+import { codeOf } from "./file-errors.ts";
+import type { FileStore, StoredFile } from "./file-store.ts";
 import type { Folder, Look, Outcome } from "./folder.ts";
-import { mtimeMsOf } from "./folder.ts";
-import type { LocalFile } from "./local-files.ts";
-import { LocalFiles, STABLE_MS } from "./local-files.ts";
-import { conflictPath, pathProblem } from "./paths.ts";
+import type { IgnoreRules } from "./ignore-rules.ts";
+import type { LocalChunks } from "./local-chunks.ts";
+import { type LocalFile, LocalFiles, STABLE_MS } from "./local-files.ts";
+import { Notices } from "./notices.ts";
+import { conflictPath, linkProblem, PRIVATE_DIRECTORY, pathProblem } from "./paths.ts";
+import { Twins } from "./twins.ts";
 
 export type FileEvent = {
-  readonly type: "put" | "deleted" | "received" | "removed" | "conflict" | "renamed";
+  readonly type: "put" | "deleted" | "received" | "removed" | "conflict" | "renamed" | "dropped";
   readonly path: string;
   /** Of the content, where there is one. */
   readonly bytes?: number;
@@ -28,6 +35,9 @@ export interface FolderSyncOptions {
   readonly folder: Folder;
   readonly store: FileStore;
   readonly base: BaseFile;
+  readonly local: LocalChunks;
+  readonly exchange: ChunkExchange;
+  readonly ignores: IgnoreRules;
   readonly nodeId: string;
   /** Whether the store has caught up with a peer, or nobody is expected to be there. Asked until it is true. */
   readonly isCaughtUp: () => boolean;
@@ -35,41 +45,49 @@ export interface FolderSyncOptions {
   readonly report: (event: FileEvent) => void;
   /** Something to tell the user; the same text is told once. */
   readonly notice: (text: string) => void;
+  /** Default false: see deletion-guard.ts. */
+  readonly allowsMassDelete?: boolean;
+  /** Names that differ in case only are two files. Default false: see twins.ts. */
+  readonly allowsTwins?: boolean;
 }
 
-const SAVE_EVERY_MS = 500;
-const COLLECT_EVERY_MS = 30_000;
-const NOTICES_MAX = 10_000;
-const FILE_MIB_MAX = FILE_BYTES_MAX / 1024 / 1024;
-const CONFLICT_DIGITS = [8, 16, 64];
+/** Paths that are settled at one time: the disk takes several syncs as one. */
+const WORKERS = 8;
+/** For how long the content of a removed file is kept, to be reused if it turns up under another name. */
+const REUSE_MS = 60_000;
+const FILE_GIB_MAX = FILE_BYTES_MAX / 1024 ** 3;
 
 export class FolderSync {
+  readonly notices: Notices;
+  readonly downloads: Downloads;
+  readonly deletions: DeletionGuard;
   readonly #options: FolderSyncOptions;
   /** Paths to settle, and from when on. */
   readonly #due = new Map<string, number>();
-  readonly #local: LocalFiles;
-  /** Paths whose content has not arrived whole. */
-  readonly #incomplete = new Set<string>();
-  readonly #told = new Set<string>();
+  readonly #localFiles: LocalFiles;
+  readonly #copies: ConflictCopies;
+  readonly #twins = new Twins();
+  /** Names in the private directory of removed files, and when they were. */
+  readonly #reusable = new Map<string, number>();
   #hasScanned = false;
   #savedAtMs = 0;
-  #collectedAtMs: number;
+  #isSaving = false;
 
   constructor(options: FolderSyncOptions) {
+    const { folder, base, local, exchange, nowMs } = options;
     this.#options = options;
-    this.#local = new LocalFiles(options.folder, options.nowMs);
-    this.#collectedAtMs = options.nowMs();
+    this.notices = new Notices(options.notice);
+    this.#localFiles = new LocalFiles(folder, nowMs);
+    this.#copies = new ConflictCopies(folder, base);
+    const onReady = (path: string): void => this.hint(path);
+    this.downloads = new Downloads({ directory: folder.private, local, exchange, nowMs, onReady });
+    const allowsMany = options.allowsMassDelete === true;
+    this.deletions = new DeletionGuard({ nowMs, count: () => base.size, allowsMany });
   }
 
   /** Something may have happened to a path, in the folder or in the store. */
   hint(path: string): void {
     if (this.#isUsable(path)) this.#due.set(path, this.#options.nowMs());
-  }
-
-  /** A part of some content has arrived. */
-  hintChunk(): void {
-    for (const path of this.#incomplete) this.hint(path);
-    this.#incomplete.clear();
   }
 
   /** When there is something to do next, undefined for nothing. Same clock as `nowMs`. */
@@ -79,41 +97,81 @@ export class FolderSync {
     return next;
   }
 
+  /** How many paths are to be looked at. */
+  get dueCount(): number {
+    return this.#due.size;
+  }
+
   /**
    * Compares everything and gives itself hints where folder, base and store differ.
    * @throws Error when the folder is not there any more
    */
   async scan(): Promise<void> {
-    const { folder, store, base, nowMs } = this.#options;
+    const { folder, store, base, local, ignores, nowMs } = this.#options;
     if (!(await folder.isPresent())) throw new Error("the folder has gone away; put it back and start again");
-    const { files, skipped } = await folder.scan();
+    const trouble = await ignores.reload();
+    if (trouble !== undefined) this.notices.tell(trouble);
+    const { files, emptyDirectories, skipped } = await folder.scan((path, isDir) => ignores.ignores(path, isDir));
     if (!this.#hasScanned) base.begin(files.keys());
     this.#hasScanned = true;
-    for (const { path, reason } of skipped) this.#notice(`skipped ${JSON.stringify(path)}: it ${reason}`);
-    for (const [path, fingerprint] of files) if (base.get(path)?.fingerprint !== fingerprint) this.hint(path);
-    const storedPaths = new Set<string>();
+    for (const { path, reason } of skipped) this.notices.problem("skipped", path, reason);
+    this.#twins.clear();
+    for (const path of base.paths) this.#twins.note(path);
+    const stored = new Set<string>();
     for (const [path, manifest] of store.list()) {
-      storedPaths.add(path);
-      if (manifest === undefined || base.get(path)?.hash !== manifest.hash || !store.isWhole(manifest)) this.hint(path);
+      stored.add(path);
+      this.#twins.note(path);
+      if (manifest === undefined || base.get(path)?.hash !== manifest.hash) this.hint(path);
+      else if (manifest.kind === "file") local.set(path, manifest);
     }
-    for (const path of base.paths) if (!files.has(path) || !storedPaths.has(path)) this.hint(path);
-    if (nowMs() - this.#collectedAtMs < COLLECT_EVERY_MS) return;
-    this.#collectedAtMs = nowMs();
-    await store.collect(nowMs());
+    for (const [path, fingerprint] of files) {
+      if (!stored.has(path)) this.#twins.note(path);
+      if (base.get(path)?.fingerprint !== fingerprint) this.hint(path);
+    }
+    for (const path of emptyDirectories) if (base.get(path) === undefined) this.hint(path);
+    for (const path of base.paths) {
+      // A directory that has been agreed on may have something in it by now, which is no change to it.
+      const isThere = files.has(path) || emptyDirectories.has(path) || base.get(path)?.hash === DIRECTORY.hash;
+      if (!isThere || !stored.has(path)) this.hint(path);
+      else if (base.get(path)?.hash === DIRECTORY.hash && (await folder.look(path)).type !== "directory")
+        this.hint(path);
+    }
+    for (const [name, sinceMs] of this.#reusable) {
+      if (nowMs() - sinceMs < REUSE_MS) continue;
+      this.#reusable.delete(name);
+      local.delete(`${PRIVATE_DIRECTORY}/${name}`);
+      await folder.private.drop(name);
+    }
   }
 
-  /** Settles every path that is due, in order, and remembers the agreements. Rejects when the store fails. */
+  /** Settles every path that is due, and remembers the agreements. Rejects when the store fails. */
   async settleDue(signal?: AbortSignal): Promise<void> {
-    const { nowMs, base } = this.#options;
+    const { nowMs } = this.#options;
     const due = Array.from(this.#due).filter(([, dueMs]) => dueMs <= nowMs());
-    for (const [path] of due.sort(([a], [b]) => (a < b ? -1 : 1))) {
-      if (signal?.aborted === true) break;
-      this.#due.delete(path);
-      await this.#settleSafely(path);
-    }
-    if (nowMs() - this.#savedAtMs < SAVE_EVERY_MS) return;
+    const paths = due.map(([path]) => path).sort();
+    let next = 0;
+    const work = async (): Promise<void> => {
+      for (let path = paths[next++]; path !== undefined && signal?.aborted !== true; path = paths[next++]) {
+        this.#due.delete(path);
+        await this.#settleSafely(path);
+        if (nowMs() - this.#savedAtMs >= this.#options.base.saveEveryMs) await this.save();
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(WORKERS, paths.length) }, work));
+    if (nowMs() - this.#savedAtMs >= this.#options.base.saveEveryMs) await this.save();
+  }
+
+  /** Writes down what was agreed on. What it says of the folder is made durable before. */
+  async save(): Promise<void> {
+    const { folder, base, nowMs } = this.#options;
+    if (this.#isSaving) return;
+    this.#isSaving = true;
     this.#savedAtMs = nowMs();
-    await base.save();
+    try {
+      await base.save(() => folder.syncDirectories());
+    } finally {
+      this.#isSaving = false;
+    }
   }
 
   async #settleSafely(path: string): Promise<void> {
@@ -122,41 +180,45 @@ export class FolderSync {
     } catch (error) {
       if (!(error instanceof Error) || !("code" in error)) throw error;
       // The folder's own trouble (full, read-only, denied): told, and tried again with the next scan.
-      if ("syscall" in error) this.#notice(`failed: ${path}: ${String(error.code)} at ${String(error.syscall)}`);
-      else if (error.code === "ERR_LIMIT") this.#notice(`not synchronised: ${path}: ${error.message}`);
+      if ("syscall" in error) this.notices.problem("failed", path, `met ${codeOf(error)} at ${String(error.syscall)}`);
+      else if (error.code === "ERR_LIMIT") this.notices.problem("failed", path, `met a limit: ${error.message}`);
       else throw error;
     }
   }
 
   async #settle(path: string): Promise<void> {
-    const { folder, store, base } = this.#options;
+    const { folder, store, base, ignores } = this.#options;
     const look = await folder.look(path);
-    if (look.type === "blocked") return this.#notice(`skipped ${JSON.stringify(path)}: it ${look.reason}`);
-    const local = await this.#local.read(path, look, base.get(path));
-    if (local.type === "too-large")
-      return this.#notice(`skipped ${JSON.stringify(path)}: it is larger than ${FILE_MIB_MAX} MiB`);
+    if (ignores.ignores(path, look.type === "directory")) return;
+    if (look.type === "blocked") return this.notices.problem("skipped", path, look.reason);
+    const isStored = store.read(path)?.manifest?.kind === "directory";
+    const local = await this.#localFiles.read(path, look, base.get(path), isStored);
+    if (local.type === "too-large") return this.notices.problem("skipped", path, `is larger than ${FILE_GIB_MAX} GiB`);
     if (local.type === "later") return this.#later(path, local.delayMs);
     const file = local.type === "file" ? local : undefined;
 
     // Whatever changes from here on is noticed by the change itself: by version in the store, by fingerprint in the folder.
     const stored = store.read(path);
-    if (stored === undefined) return this.#notice(`ignored ${path}: what the store has is not a file's description`);
+    if (stored === undefined) return this.notices.problem("refused", path, "is not described as a file in the store");
     const isUnknown = stored.state.type === "absent" && !this.#options.isCaughtUp();
     const decision = decide(base.baseOf(path), file?.hash, isUnknown ? { type: "unknown" } : stored.state);
-    if (decision !== "delete" && stored.state.type === "file" && store.isDirectory(path)) {
-      return await this.#yieldToDirectory(path, stored);
+    if (decision !== "delete") this.deletions.clear(path);
+    if (decision !== "write" && decision !== "conflict") await this.downloads.forget(path);
+    if (decision !== "delete" && this.#mustYield(path, stored)) return await this.#yieldToDirectory(path, stored);
+    const twin = decision === "put" || decision === "write" ? this.#twinOf(path) : undefined;
+    if (twin !== undefined) {
+      const reason = `differs from ${JSON.stringify(twin)} in case or accents only, which some systems cannot hold; rename one`;
+      return this.notices.problem("refused", path, reason);
     }
     switch (decision) {
       case "wait":
-        return this.#notice("waits for a peer before it adds files that may have been deleted elsewhere");
+        return this.notices.tell("waits for a peer before it adds files that may have been deleted elsewhere");
       case "agree":
-        return await this.#agree(path, file, stored);
+        return this.#agree(path, file, stored);
       case "put":
         return file && (await this.#put(path, file, stored));
       case "delete":
-        if (!(await store.delete(path, stored))) return this.hint(path);
-        base.set(path, undefined);
-        return this.#options.report({ type: "deleted", path });
+        return await this.#delete(path, stored);
       case "write":
       case "remove":
         return await this.#follow(path, look, stored);
@@ -165,90 +227,165 @@ export class FolderSync {
     }
   }
 
-  async #agree(path: string, file: LocalFile | undefined, stored: StoredFile): Promise<void> {
-    const { base, store, nodeId } = this.#options;
-    if (file === undefined || stored.manifest === undefined) return base.set(path, undefined);
-    const own = stored.nodeId === nodeId;
-    const known = base.get(path);
-    if (known?.hash !== file.hash || known.own !== own || known.fingerprint !== file.fingerprint) {
-      base.set(path, { hash: file.hash, own, fingerprint: file.fingerprint });
+  #agree(path: string, file: LocalFile | undefined, { manifest, nodeId }: StoredFile): void {
+    const { base, local } = this.#options;
+    this.notices.clear(path);
+    if (file === undefined || manifest === undefined) {
+      local.delete(path);
+      return base.set(path, undefined);
     }
-    if (store.isWhole(stored.manifest)) return;
-    const content = await this.#contentOf(path, file);
-    if (content !== undefined) await store.putChunks(content);
+    const own = nodeId === this.#options.nodeId;
+    const known = base.get(path);
+    if (known?.hash !== file.hash || known.own !== own || known.fingerprint !== file.fingerprint)
+      base.set(path, { hash: file.hash, own, fingerprint: file.fingerprint });
+    this.#noteLocal(path, manifest);
   }
 
   async #put(path: string, file: LocalFile, stored: StoredFile): Promise<void> {
-    const { base, store, report } = this.#options;
-    const children = Array.from(base.paths).filter((other) => other.startsWith(`${path}/`));
-    if (children.length > 0) {
+    const { base, store, folder, exchange, report } = this.#options;
+    if (base.isDirectory(path) && file.hash !== DIRECTORY.hash) {
       // A directory has become a file: its files go first, or the store would see both.
-      for (const child of children) this.hint(child);
+      for (const other of base.paths) if (other.startsWith(`${path}/`)) this.hint(other);
       return this.#later(path, STABLE_MS);
     }
-    const content = await this.#contentOf(path, file);
-    if (content === undefined) return;
-    if (!(await store.put(path, content, mtimeMsOf(file.fingerprint), stored))) return this.hint(path);
-    base.set(path, { hash: file.hash, own: true, fingerprint: file.fingerprint });
-    report({ type: "put", path, bytes: content.length });
+    const content = await this.#localFiles.describe(path, file);
+    if (content === undefined) return this.#later(path, STABLE_MS);
+    this.#twins.note(path);
+    if (content.kind === "file")
+      await exchange.giveUnasked(content, (offset, bytes) => folder.readPart(path, offset, bytes));
+    if (!(await store.put(path, content, file.mtimeMs, stored))) return this.hint(path);
+    base.set(path, { hash: content.hash, own: true, fingerprint: file.fingerprint });
+    this.#noteLocal(path, content);
+    this.notices.clear(path);
+    report({ type: "put", path, ...(content.kind === "file" && { bytes: content.size }) });
     if (store.isDirectory(path)) this.hint(path);
+  }
+
+  async #delete(path: string, stored: StoredFile): Promise<void> {
+    const { base, store, local, report } = this.#options;
+    const waitMs = this.deletions.waitMs(path);
+    if (this.deletions.held > 0) {
+      const text = `held back: ${this.deletions.held} of ${base.size} files are gone at once. Put them back, or, if it was meant,`;
+      this.notices.tell(`${text} start again with --allow-mass-delete`);
+    }
+    if (waitMs > 0) return this.#later(path, waitMs);
+    if (!(await store.delete(path, stored))) return this.hint(path);
+    this.deletions.clear(path);
+    local.delete(path);
+    base.set(path, undefined);
+    report({ type: "deleted", path });
   }
 
   /** Makes the folder what the store is. */
   async #follow(path: string, look: Look, stored: StoredFile): Promise<void> {
-    const content = this.#contentToWrite(path, stored.manifest);
-    if (content !== "missing") await this.#replace(path, look, stored, content);
+    const { manifest } = stored;
+    if (manifest === undefined) return await this.#remove(path, look);
+    if (manifest.kind === "file") {
+      const from = await this.downloads.prepare(path, manifest);
+      if (from !== undefined) await this.#place(path, look, stored, manifest, from);
+      else if (!this.downloads.isWaiting(path)) this.#later(path, STABLE_MS);
+    } else await this.#place(path, look, stored, manifest, "");
   }
 
-  async #replace(path: string, look: Look, stored: StoredFile, content: Buffer | undefined): Promise<void> {
-    const { folder, base, nodeId, report } = this.#options;
-    const seen = look.type === "file" ? look.fingerprint : undefined;
-    if (content === undefined || stored.manifest === undefined) {
-      if (seen !== undefined && !this.#isDone(path, await folder.remove(path, seen))) return;
-      base.set(path, undefined);
-      return report({ type: "removed", path });
+  async #remove(path: string, look: Look): Promise<void> {
+    const { folder, base, local, store, nowMs, report } = this.#options;
+    if (look.type === "file" || look.type === "link") {
+      const content = local.get(path);
+      const name = content === undefined ? undefined : `kept-${randomUUID()}`;
+      const isKept = (parent: string): boolean => store.has(parent);
+      if (!this.#isDone(path, await folder.remove(path, look.fingerprint, isKept, name))) return;
+      if (name !== undefined && content !== undefined) {
+        this.#reusable.set(name, nowMs());
+        local.set(`${PRIVATE_DIRECTORY}/${name}`, content);
+      }
+      local.delete(path);
     }
+    // A directory that holds something, perhaps only for a moment, is not worth a word: it goes with the last of that.
+    if (look.type === "directory" && !store.isDirectory(path)) await folder.removeEmptyDirectory(path);
+    base.set(path, undefined);
+    report({ type: "removed", path });
+  }
+
+  /** @param from of a file: where its content is */
+  async #place(path: string, look: Look, stored: StoredFile, manifest: Manifest, from: string): Promise<void> {
+    const { folder, base, nodeId, report } = this.#options;
+    const seen = look.type === "file" || look.type === "link" ? look.fingerprint : undefined;
     if (look.type === "directory") await folder.removeEmptyDirectory(path);
-    if (!this.#isDone(path, await folder.write(path, content, seen, stored.manifest.mtimeMs))) return;
+    let outcome: Outcome;
+    try {
+      if (manifest.kind === "file") {
+        const { mtimeMs } = manifest;
+        const executable = manifest.executable;
+        outcome = await folder.placeFile(path, { from, mtimeMs, executable }, seen);
+      } else if (manifest.kind === "directory") outcome = await folder.placeDirectory(path, seen);
+      else {
+        const problem = linkProblem(path, manifest.target);
+        if (problem !== undefined) return this.notices.problem("refused", path, problem);
+        outcome = await folder.placeLink(path, manifest.target, seen);
+      }
+    } finally {
+      if (from !== "") await folder.private.drop(from);
+    }
+    if (!this.#isDone(path, outcome)) return;
     // Without a fingerprint, so that the file is read once more: an edit may have followed in the same tick of the clock.
-    base.set(path, { hash: stored.manifest.hash, own: stored.nodeId === nodeId });
+    base.set(path, { hash: manifest.hash, own: stored.nodeId === nodeId });
+    this.#noteLocal(path, manifest);
     this.#later(path, STABLE_MS);
-    const { nodeId: from } = stored;
-    report({ type: "received", path, bytes: content.length, ...(from !== undefined && { nodeId: from }) });
+    const { nodeId: author } = stored;
+    const bytes = manifest.kind === "file" ? manifest.size : undefined;
+    report({
+      type: "received",
+      path,
+      ...(bytes !== undefined && { bytes }),
+      ...(author !== undefined && { nodeId: author }),
+    });
   }
 
   async #keepBoth(path: string, look: Look, file: LocalFile, stored: StoredFile): Promise<void> {
+    const { folder, base, report } = this.#options;
+    const { manifest } = stored;
     // First what can fail: a copy is made only when the store's content is at hand.
-    const incoming = this.#contentToWrite(path, stored.manifest);
-    const losing = await this.#contentOf(path, file);
-    if (incoming === "missing" || losing === undefined) return;
-    // An empty file has nothing to keep; often it is one that somebody is about to fill.
-    if (losing.length > 0) {
-      const keptAs = await this.#keepCopy(path, file.hash, losing);
-      if (keptAs === undefined) return this.#later(path, STABLE_MS);
-      this.#options.report({ type: "conflict", path, keptAs });
+    let from = "";
+    if (manifest?.kind === "file") {
+      const prepared = await this.downloads.prepare(path, manifest);
+      if (prepared === undefined) return this.downloads.isWaiting(path) ? undefined : this.#later(path, STABLE_MS);
+      from = prepared;
     }
-    await this.#replace(path, look, stored, incoming);
+    let now = look;
+    if (this.#isWorthKeeping(path, look, file, manifest)) {
+      const kept = await this.#copies.keep(path, file);
+      if (kept.type === "kept") {
+        this.hint(kept.keptAs);
+        for (const dropped of kept.dropped) {
+          this.hint(dropped);
+          report({ type: "dropped", path: dropped });
+        }
+        if (kept.free) now = { type: "absent" };
+        report({ type: "conflict", path, keptAs: kept.keptAs });
+      } else {
+        if (from !== "") await folder.private.drop(from);
+        if (kept.type === "no-name")
+          this.notices.problem("failed", path, "is in conflict, and no name is free for a copy; move it aside");
+        return this.#later(path, STABLE_MS);
+      }
+    }
+    if (manifest === undefined) {
+      if (now.type === "absent") return base.set(path, undefined);
+      return await this.#remove(path, now);
+    }
+    await this.#place(path, now, stored, manifest, from);
   }
 
-  /** @returns where the copy is, undefined when it could not be made now */
-  async #keepCopy(path: string, hash: Hash, content: Buffer): Promise<string | undefined> {
-    const { folder } = this.#options;
-    for (const digits of CONFLICT_DIGITS) {
-      const target = conflictPath(path, hash, digits);
-      if (target === path || pathProblem(target) !== undefined) continue;
-      const look = await folder.look(target);
-      if (look.type === "absent") {
-        if (!this.#isDone(target, await folder.write(target, content))) return undefined;
-        this.hint(target);
-        return target;
-      }
-      if (look.type !== "file") continue;
-      const present = await folder.read(target, look.fingerprint);
-      if (present !== undefined && hashOf(present) === hash) return target;
-    }
-    this.#notice(`conflict: ${path}: no name is free for a copy; move the file aside to receive the other one`);
-    return undefined;
+  /** Whether anything would be lost: not with an empty file, which somebody is often about to fill, or a change of mode. */
+  #isWorthKeeping(path: string, look: Look, file: LocalFile, manifest: Manifest | undefined): boolean {
+    if (look.type !== "file" || look.size === 0) return false;
+    if (manifest !== undefined && isSameContent(manifest.hash, file.hash)) return false;
+    const known = this.#options.base.get(path);
+    return known === undefined || known.hash === file.hash || !isSameContent(known.hash, file.hash);
+  }
+
+  #mustYield(path: string, { manifest }: StoredFile): boolean {
+    return manifest !== undefined && manifest.kind !== "directory" && this.#options.store.isDirectory(path);
   }
 
   /** A file and a directory of one name, made on two replicas at once: the file moves, in the same way on every replica. */
@@ -260,25 +397,28 @@ export class FolderSync {
     this.hint(keptAs);
   }
 
-  #contentToWrite(path: string, manifest: Manifest | undefined): Buffer | undefined | "missing" {
-    if (manifest === undefined) return undefined;
-    const content = this.#options.store.content(manifest);
-    if (content === "incomplete") this.#incomplete.add(path);
-    else if (content === "damaged") this.#notice(`ignored ${path}: its content is not what its description says`);
-    else return content;
-    return "missing";
+  /** Another spelling of the path that is in use. What we have agreed on stays, whatever else turns up. */
+  #twinOf(path: string): string | undefined {
+    const { base, store, allowsTwins } = this.#options;
+    if (allowsTwins === true || base.get(path) !== undefined) return undefined;
+    const isAgreed = (other: string): boolean => base.get(other) !== undefined || base.isDirectory(other);
+    this.#twins.note(path);
+    const agreed = this.#twins.of(path, isAgreed);
+    // Of two that are both new, the one that sorts first comes in, on every replica.
+    return agreed ?? this.#twins.of(path, (other) => store.has(other) && other < path);
   }
 
-  async #contentOf(path: string, file: LocalFile): Promise<Buffer | undefined> {
-    const content = file.content ?? (await this.#options.folder.read(path, file.fingerprint));
-    if (content === undefined) this.#later(path, STABLE_MS);
-    return content;
+  #noteLocal(path: string, content: Manifest | NonNullable<LocalFile["content"]>): void {
+    const { local, exchange } = this.#options;
+    if (content.kind !== "file") return local.delete(path);
+    local.set(path, content);
+    exchange.hint();
   }
 
   #isDone(path: string, outcome: Outcome): boolean {
     if (outcome.type === "changed") this.#later(path, STABLE_MS);
     if (outcome.type === "refused") {
-      this.#notice(`refused to write ${path}: ${outcome.reason}`);
+      this.notices.problem("refused", path, `cannot be written: ${outcome.reason}`);
       // Perhaps a file here has the name of a directory elsewhere, and must yield.
       for (let at = path.lastIndexOf("/"); at > 0; at = path.lastIndexOf("/", at - 1)) this.hint(path.slice(0, at));
     }
@@ -291,14 +431,7 @@ export class FolderSync {
 
   #isUsable(path: string): boolean {
     const problem = pathProblem(path);
-    if (problem !== undefined) this.#notice(`refused ${JSON.stringify(path)}: it ${problem}`);
+    if (problem !== undefined) this.notices.problem("refused", path, problem);
     return problem === undefined;
-  }
-
-  #notice(text: string): void {
-    if (this.#told.has(text)) return;
-    if (this.#told.size >= NOTICES_MAX) this.#told.clear();
-    this.#told.add(text);
-    this.#options.notice(text);
   }
 }

@@ -1,48 +1,73 @@
 /**
  * The watched folder: looking, reading, writing and removing, without ever leaving it.
  *
- * Paths are relative, with `/` between segments, and have passed `pathProblem`. Every parent is looked at with lstat before use
- * and a symbolic link on the way is refused, so that a link in the folder cannot lead a peer's file out of it. (Somebody who
- * can swap a directory for a link at the very moment can write there anyway: the folder is theirs.)
+ * Paths are relative, with `/` between segments, and have passed `pathProblem`. A symbolic link on the way is refused, so that a
+ * link in the folder cannot lead a peer's file out of it, nor one of ours into the cluster: directory-walk.ts.
  *
- * Nothing is written in place: a file is made in a private directory of the same file system, made durable and moved in.
+ * Nothing is written in place: a file is made in a private directory of the same file system, made durable, checked and moved in.
  * What is replaced or removed must still be what the caller has seen; what changed meanwhile is left alone.
  */
-import { randomUUID } from "node:crypto";
 import type { BigIntStats } from "node:fs";
 import { constants } from "node:fs";
-import { link, lstat, mkdir, open, readdir, rename, rm, rmdir, unlink } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { PRIVATE_DIRECTORY, pathProblem } from "./paths.ts";
+import { link, lstat, open, readdir, readlink, rename, rmdir, symlink, unlink } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { CHUNK_BYTES, type FileContent, fileOf, hashOf, INLINE_BYTES_MAX } from "./content.ts";
+import { inDirectory, isObstacle } from "./directory-walk.ts";
+import { codeOf, reasonOf } from "./file-errors.ts";
+import { linkProblem, PRIVATE_DIRECTORY, parentsOf, pathProblem } from "./paths.ts";
+import { PrivateDirectory } from "./private-directory.ts";
 
-/** Differs whenever a file may have been changed: size, times of change and inode. */
+/** Differs whenever a file may have been changed: size, times of change, inode and mode. */
 export type Fingerprint = string;
 
 export type Look =
   | { readonly type: "absent" }
-  | { readonly type: "file"; readonly fingerprint: Fingerprint; readonly size: number }
+  | {
+      readonly type: "file";
+      readonly fingerprint: Fingerprint;
+      readonly size: number;
+      readonly mtimeMs: number;
+      readonly executable: boolean;
+    }
+  /** A symbolic link that stays inside. Never followed. */
+  | { readonly type: "link"; readonly fingerprint: Fingerprint; readonly target: string }
   | { readonly type: "directory" }
-  /** A link, a device, or something that may not be looked at. Neither read nor replaced, and not a deletion either. */
+  /** Another link, a device, or something that may not be looked at. Neither read nor replaced, and not a deletion either. */
   | { readonly type: "blocked"; readonly reason: string };
 
 /** What came of a change to the folder. `changed`: the file was not what the caller had seen, nothing was done. */
 export type Outcome = { readonly type: "done" | "changed" } | { readonly type: "refused"; readonly reason: string };
 
 export interface Scan {
+  /** Files and links. */
   readonly files: ReadonlyMap<string, Fingerprint>;
+  readonly emptyDirectories: ReadonlySet<string>;
   readonly skipped: readonly { readonly path: string; readonly reason: string }[];
+}
+
+/** What a file that is moved in shall be. */
+export interface Placement {
+  /** In the private directory; it is moved. */
+  readonly from: string;
+  readonly mtimeMs: number;
+  readonly executable: boolean;
 }
 
 const DONE: Outcome = { type: "done" };
 const CHANGED: Outcome = { type: "changed" };
+/** Neither follow a link nor wait for the other end of a pipe that took the file's place. */
+const READ_FLAGS = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
 
 export class Folder {
+  /** Where files are made. */
+  readonly private: PrivateDirectory;
   readonly #root: string;
-  readonly #private: string;
+  /** Directories in which something was moved or removed since `syncDirectories`. */
+  readonly #changed = new Set<string>();
 
-  private constructor(root: string) {
+  private constructor(root: string, privateDirectory: PrivateDirectory) {
     this.#root = root;
-    this.#private = join(root, PRIVATE_DIRECTORY);
+    this.private = privateDirectory;
   }
 
   /**
@@ -51,20 +76,22 @@ export class Folder {
    * @returns `known` is whether the folder had been in use before: false for one that was replaced, or not mounted
    */
   static async open(root: string): Promise<{ folder: Folder; known: boolean }> {
-    const folder = new Folder(root);
-    const isNew = await makeDirectory(folder.#private, 0o700);
-    for (const name of await readdir(folder.#private)) await rm(join(folder.#private, name), { force: true });
-    return { folder, known: !isNew };
+    const { directory, known } = await PrivateDirectory.open(join(root, PRIVATE_DIRECTORY));
+    return { folder: new Folder(root, directory), known };
   }
 
   /** Whether the folder is still the one that was opened: an unmounted one looks empty, which must not read as deletions. */
   async isPresent(): Promise<boolean> {
-    return (await lstatOrUndefined(this.#private))?.isDirectory() ?? false;
+    return await this.private.isPresent();
   }
 
-  /** Every regular file, at any depth, and what was passed over. A directory that cannot be read is passed over. */
-  async scan(): Promise<Scan> {
+  /**
+   * Everything, at any depth, and what was passed over. A directory that cannot be read is passed over.
+   * @param ignores what to leave out without a word
+   */
+  async scan(ignores: (path: string, isDirectory: boolean) => boolean = () => false): Promise<Scan> {
     const files = new Map<string, Fingerprint>();
+    const emptyDirectories = new Set<string>();
     const skipped: { path: string; reason: string }[] = [];
     const directories = [""];
     for (let directory = directories.pop(); directory !== undefined; directory = directories.pop()) {
@@ -75,144 +102,234 @@ export class Folder {
         if (codeOf(error) !== "ENOENT") skipped.push({ path: directory, reason: reasonOf(error) });
         continue;
       }
+      if (names.length === 0 && directory !== "") emptyDirectories.add(directory);
       for (const bytes of names) {
         const name = bytes.toString();
         const path = directory === "" ? name : `${directory}/${name}`;
         if (path === PRIVATE_DIRECTORY) continue;
         // Replacement characters: the name as text would be another file's.
         const problem = Buffer.from(name).equals(bytes) ? pathProblem(path) : "is not valid Unicode";
+        if (problem === undefined && ignores(path, false)) continue;
         const look = problem === undefined ? await this.#lookAt(path) : { type: "blocked" as const, reason: problem };
-        if (look.type === "file") files.set(path, look.fingerprint);
-        else if (look.type === "directory") directories.push(path);
+        if (look.type === "file" || look.type === "link") files.set(path, look.fingerprint);
+        else if (look.type === "directory" && !ignores(path, true)) directories.push(path);
         else if (look.type === "blocked") skipped.push({ path, reason: look.reason });
       }
     }
-    return { files, skipped };
+    return { files, emptyDirectories, skipped };
   }
 
   /** What is at a path now. */
   async look(path: string): Promise<Look> {
-    const parents = parentsOf(path);
-    for (const parent of parents) {
+    for (const parent of parentsOf(path)) {
       const look = await this.#lookAt(parent);
       if (look.type === "blocked") return { type: "blocked", reason: `${parent} ${look.reason}` };
+      if (look.type === "link") return { type: "blocked", reason: `${parent} is a symbolic link` };
       if (look.type !== "directory") return { type: "absent" };
     }
     return await this.#lookAt(path);
   }
 
-  /** The content of the file that `look` has seen, or undefined if it is no longer that. */
-  async read(path: string, seen: Fingerprint): Promise<Buffer | undefined> {
-    if (!(await this.#isStill(path, seen))) return undefined;
-    // Neither follow a link nor wait for the other end of a pipe that took the file's place.
-    const flags = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
+  /** Whether a path is a directory with nothing in it. */
+  async isEmptyDirectory(path: string): Promise<boolean> {
     try {
-      await using file = await open(join(this.#root, path), flags);
-      if (fingerprintOf(await file.stat({ bigint: true })) !== seen) return undefined;
-      const content = await file.readFile();
-      return fingerprintOf(await file.stat({ bigint: true })) === seen ? content : undefined;
-    } catch (error) {
-      if (codeOf(error) === "ENOENT" || codeOf(error) === "ELOOP") return undefined;
-      throw error;
+      return (await readdir(join(this.#root, path))).length === 0;
+    } catch {
+      return false;
     }
+  }
+
+  /** Reads the file that `look` has seen, and describes it; undefined if it is no longer that. */
+  async describe(path: string, seen: Fingerprint, executable: boolean): Promise<FileContent | undefined> {
+    return await this.#reading(path, async (file) => {
+      if (fingerprintOf(await file.stat({ bigint: true })) !== seen) return undefined;
+      const chunks: string[] = [];
+      const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
+      let size = 0;
+      let inline: Buffer | undefined = Buffer.alloc(0);
+      for (;;) {
+        const bytes = await readFully(file, buffer, size);
+        if (bytes === 0) break;
+        const part = buffer.subarray(0, bytes);
+        chunks.push(hashOf(part));
+        inline = size === 0 && bytes <= INLINE_BYTES_MAX ? Buffer.from(part) : undefined;
+        size += bytes;
+      }
+      if (fingerprintOf(await file.stat({ bigint: true })) !== seen) return undefined;
+      return fileOf(size, executable, chunks, inline);
+    });
+  }
+
+  /** A part of a file, or undefined if it has no such part. */
+  async readPart(path: string, offset: number, bytes: number): Promise<Buffer | undefined> {
+    return await this.#reading(path, async (file) => {
+      const buffer = Buffer.allocUnsafe(bytes);
+      return (await readFully(file, buffer, offset)) === bytes ? buffer : undefined;
+    });
   }
 
   /**
-   * Writes a file, whole or not at all, and its parents as needed.
-   *
+   * Moves a finished file in, and makes its parents as needed.
    * @param replaces what `look` has seen at the path, undefined for nothing
-   * @param mtimeMs  the time of change that the file shall have; now by default
    */
-  async write(path: string, content: Uint8Array, replaces?: Fingerprint, mtimeMs?: number): Promise<Outcome> {
-    const refusal = await this.#makeParents(path);
-    if (refusal !== undefined) return { type: "refused", reason: refusal };
-    if ((await this.#lookAt(path)).type === "directory")
-      return { type: "refused", reason: "a directory has that name" };
-    const target = join(this.#root, path);
-    const temporary = join(this.#private, randomUUID());
-    try {
-      const mode = replaces === undefined ? 0o644 : ((await lstatOrUndefined(target))?.mode ?? 0o644n);
-      await makeFile(temporary, content, Number(mode) & 0o777, mtimeMs);
-      if (!(await this.#isStill(path, replaces))) return CHANGED;
-      await (replaces === undefined ? moveToNew(temporary, target) : rename(temporary, target));
-      await syncDirectory(dirname(target));
+  async placeFile(path: string, { from, mtimeMs, executable }: Placement, replaces?: Fingerprint): Promise<Outcome> {
+    return await this.#change(path, true, async (target) => {
+      const present = await lstatOrUndefined(target);
+      if (present?.isDirectory() === true) return { type: "refused", reason: "a directory has that name" };
+      if (!isStill(present, replaces)) return CHANGED;
+      const mode = present?.isFile() === true ? Number(present.mode) & 0o666 : 0o644;
+      await this.private.finish(from, executable ? mode | ((mode & 0o444) >> 2) : mode, mtimeMs);
+      await (replaces === undefined ? moveToNew(from, target) : rename(from, target));
       return DONE;
+    });
+  }
+
+  /** Makes a symbolic link. @param replaces as for `placeFile` */
+  async placeLink(path: string, to: string, replaces?: Fingerprint): Promise<Outcome> {
+    return await this.#change(path, true, async (target) => {
+      const present = await lstatOrUndefined(target);
+      if (present?.isDirectory() === true) return { type: "refused", reason: "a directory has that name" };
+      if (!isStill(present, replaces)) return CHANGED;
+      if (replaces !== undefined) await unlink(target);
+      await symlink(to, target);
+      return DONE;
+    });
+  }
+
+  /** Makes a directory. @param replaces as for `placeFile` */
+  async placeDirectory(path: string, replaces?: Fingerprint): Promise<Outcome> {
+    if (replaces !== undefined) {
+      const removed = await this.remove(path, replaces, () => true);
+      if (removed.type !== "done") return removed;
+    }
+    return await this.#change(`${path}/.`, true, async () => DONE);
+  }
+
+  /** Gives a file another name in the same directory, which must be free. */
+  async move(path: string, seen: Fingerprint, to: string): Promise<Outcome> {
+    return await this.#change(path, false, async (target) => {
+      if (!isStill(await lstatOrUndefined(target), seen)) return CHANGED;
+      await moveToNew(target, join(dirname(target), basename(to)));
+      return DONE;
+    });
+  }
+
+  /**
+   * Removes the file or link that `look` has seen, and the directories that this leaves empty.
+   *
+   * @param isKept whether a directory stays although it is empty
+   * @param keepAs a name in the private directory under which the file is kept, to be reused
+   */
+  async remove(path: string, seen: Fingerprint, isKept: (path: string) => boolean, keepAs?: string): Promise<Outcome> {
+    const outcome = await this.#change(path, false, async (target) => {
+      if (!isStill(await lstatOrUndefined(target), seen)) return CHANGED;
+      await (keepAs === undefined ? unlink(target) : rename(target, this.private.at(keepAs)));
+      return DONE;
+    });
+    if (outcome.type !== "done") return outcome;
+    for (const parent of parentsOf(path).reverse()) {
+      if (isKept(parent) || !(await this.removeEmptyDirectory(parent))) break;
+    }
+    return outcome;
+  }
+
+  /** @returns whether the directory is gone: not when it holds something */
+  async removeEmptyDirectory(path: string): Promise<boolean> {
+    const outcome = await this.#change(path, false, async (target) => {
+      await rmdir(target);
+      return DONE;
+    });
+    return outcome.type === "done";
+  }
+
+  /** The names in the directory of a path. */
+  async siblings(path: string): Promise<string[]> {
+    const directory = dirname(path);
+    try {
+      const names = await readdir(join(this.#root, directory));
+      return directory === "." ? names : names.map((name) => `${directory}/${name}`);
     } catch (error) {
-      // EEXIST: somebody has created the target since we looked. ENOENT: somebody has removed its directory.
-      if (codeOf(error) === "EEXIST" || codeOf(error) === "ENOENT") return CHANGED;
+      if (codeOf(error) === "ENOENT") return [];
       throw error;
-    } finally {
-      await rm(temporary, { force: true });
     }
   }
 
-  /** Removes the file that `look` has seen, and the directories that this leaves empty. */
-  async remove(path: string, seen: Fingerprint): Promise<Outcome> {
-    if (!(await this.#isStill(path, seen))) return CHANGED;
-    await unlink(join(this.#root, path));
-    for (const parent of parentsOf(path).reverse()) {
+  /** Makes durable what was moved and removed since the last call. */
+  async syncDirectories(): Promise<void> {
+    if (process.platform === "win32") return this.#changed.clear(); // Directories cannot be opened there.
+    for (const path of [...this.#changed]) {
+      this.#changed.delete(path);
       try {
-        await rmdir(join(this.#root, parent));
-      } catch {
-        break; // Not empty, or gone already.
+        await using directory = await open(join(this.#root, path), "r");
+        await directory.sync();
+      } catch (error) {
+        if (codeOf(error) !== "ENOENT" && codeOf(error) !== "ENOTDIR") throw error;
       }
     }
-    return DONE;
   }
 
-  /** Makes room for a file of the same name; does nothing when the directory holds something. */
-  async removeEmptyDirectory(path: string): Promise<void> {
+  /** Does something to a path by way of its directory. Whatever turns out to be gone meanwhile means `changed`. */
+  async #change(path: string, create: boolean, change: (target: string) => Promise<Outcome>): Promise<Outcome> {
+    const segments = path.split("/");
+    const name = segments.pop() ?? "";
     try {
-      await rmdir(join(this.#root, path));
+      const result = await inDirectory(this.#root, segments, create, (directory) => change(join(directory, name)));
+      if (!isObstacle(result)) {
+        if (result.type === "done") this.#changed.add(segments.join("/"));
+        return result;
+      }
+      if (result.code === "ENOENT") return CHANGED;
+      const look = await this.#lookAt(result.at);
+      const what =
+        look.type === "blocked" ? look.reason : look.type === "link" ? "is a symbolic link" : "is a file here";
+      return { type: "refused", reason: `${result.at} ${what}` };
     } catch (error) {
-      if (!["ENOTEMPTY", "EEXIST", "ENOENT"].includes(codeOf(error))) throw error;
+      // EEXIST: somebody has created the target since we looked. ENOENT: somebody has removed it.
+      if (["EEXIST", "ENOENT", "ENOTEMPTY", "ENOTDIR"].includes(codeOf(error))) return CHANGED;
+      throw error;
     }
   }
 
-  async #isStill(path: string, seen: Fingerprint | undefined): Promise<boolean> {
-    const look = await this.look(path);
-    return look.type === "file" ? look.fingerprint === seen : look.type === "absent" && seen === undefined;
-  }
-
-  /** @returns why it cannot be done, undefined when it was */
-  async #makeParents(path: string): Promise<string | undefined> {
-    for (const parent of parentsOf(path)) {
-      const look = await this.#lookAt(parent);
-      if (look.type === "blocked") return `${parent} ${look.reason}`;
-      if (look.type === "file") return `${parent} is a file here`;
-      if (look.type === "absent") await makeDirectory(join(this.#root, parent), 0o755);
+  async #reading<T>(path: string, use: (file: Awaited<ReturnType<typeof open>>) => Promise<T>): Promise<T | undefined> {
+    if (!path.startsWith(`${PRIVATE_DIRECTORY}/`) && (await this.look(path)).type !== "file") return undefined;
+    try {
+      await using file = await open(join(this.#root, path), READ_FLAGS);
+      return await use(file);
+    } catch (error) {
+      if (["ENOENT", "ELOOP", "ENOTDIR"].includes(codeOf(error))) return undefined;
+      throw error;
     }
-    return undefined;
   }
 
   /** As `look`, for a path whose parents are known to be directories. */
   async #lookAt(path: string): Promise<Look> {
-    let stats: BigIntStats | undefined;
     try {
-      stats = await lstatOrUndefined(join(this.#root, path));
+      const full = join(this.#root, path);
+      const stats = await lstatOrUndefined(full);
+      if (stats === undefined) return { type: "absent" };
+      const fingerprint = fingerprintOf(stats);
+      if (stats.isDirectory()) return { type: "directory" };
+      if (stats.isFile()) {
+        const mtimeMs = Math.max(0, Number(stats.mtimeNs / 1_000_000n));
+        const executable = (Number(stats.mode) & 0o100) !== 0;
+        return { type: "file", fingerprint, size: Number(stats.size), mtimeMs, executable };
+      }
+      if (!stats.isSymbolicLink()) return { type: "blocked", reason: "is a special file" };
+      const target = await readlink(full);
+      const problem = linkProblem(path, target);
+      return problem === undefined ? { type: "link", fingerprint, target } : { type: "blocked", reason: problem };
     } catch (error) {
       return { type: "blocked", reason: reasonOf(error) };
     }
-    if (stats === undefined) return { type: "absent" };
-    if (stats.isFile()) return { type: "file", fingerprint: fingerprintOf(stats), size: Number(stats.size) };
-    if (stats.isDirectory()) return { type: "directory" };
-    return { type: "blocked", reason: stats.isSymbolicLink() ? "is a symbolic link" : "is a special file" };
   }
 }
 
-/** `a/b/c` -> `a`, `a/b`. */
-function parentsOf(path: string): string[] {
-  const segments = path.split("/").slice(0, -1);
-  return segments.map((_, index) => segments.slice(0, index + 1).join("/"));
+function isStill(stats: BigIntStats | undefined, seen: Fingerprint | undefined): boolean {
+  return stats === undefined ? seen === undefined : fingerprintOf(stats) === seen;
 }
 
 function fingerprintOf(stats: BigIntStats): Fingerprint {
-  return `${stats.size}:${stats.mtimeNs}:${stats.ctimeNs}:${stats.ino}`;
-}
-
-/** The time of change that a fingerprint holds. */
-export function mtimeMsOf(fingerprint: Fingerprint): number {
-  return Math.max(0, Number(BigInt(fingerprint.split(":")[1] ?? "0") / 1_000_000n));
+  return `${stats.size}:${stats.mtimeNs}:${stats.ctimeNs}:${stats.ino}:${stats.mode}`;
 }
 
 async function lstatOrUndefined(path: string): Promise<BigIntStats | undefined> {
@@ -224,23 +341,15 @@ async function lstatOrUndefined(path: string): Promise<BigIntStats | undefined> 
   }
 }
 
-/** @returns whether it was not there before */
-async function makeDirectory(path: string, mode: number): Promise<boolean> {
-  try {
-    await mkdir(path, { mode });
-    return true;
-  } catch (error) {
-    // lstat: a link to a directory is not one.
-    if (codeOf(error) === "EEXIST" && (await lstatOrUndefined(path))?.isDirectory() === true) return false;
-    throw error;
+/** @returns how many bytes were there, less than the buffer takes at the end of the file only */
+async function readFully(file: Awaited<ReturnType<typeof open>>, buffer: Buffer, position: number): Promise<number> {
+  let filled = 0;
+  while (filled < buffer.length) {
+    const { bytesRead } = await file.read(buffer, filled, buffer.length - filled, position + filled);
+    if (bytesRead === 0) break;
+    filled += bytesRead;
   }
-}
-
-async function makeFile(path: string, content: Uint8Array, mode: number, mtimeMs?: number): Promise<void> {
-  await using file = await open(path, "wx", mode);
-  await file.writeFile(content);
-  if (mtimeMs !== undefined) await file.utimes(mtimeMs / 1000, mtimeMs / 1000);
-  await file.sync();
+  return filled;
 }
 
 /** Moves a file to a name that must be free; a hard link fails on a taken one where a rename would replace it. */
@@ -250,20 +359,7 @@ async function moveToNew(from: string, to: string): Promise<void> {
   } catch (error) {
     // A file system without hard links: the look just before has to do.
     if (!["EPERM", "ENOTSUP", "ENOSYS", "EMLINK"].includes(codeOf(error))) throw error;
-    await rename(from, to);
+    return await rename(from, to);
   }
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  if (process.platform === "win32") return; // Directories cannot be opened there.
-  await using directory = await open(path, "r");
-  await directory.sync();
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
-}
-
-function reasonOf(error: unknown): string {
-  return `cannot be read (${codeOf(error) || String(error)})`;
+  await unlink(from);
 }

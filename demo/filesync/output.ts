@@ -1,62 +1,104 @@
-/** Lines for people: the time, the replica's name, what happened. Colours on a terminal only. */
+/** What a node says: lines for people, JSON for programs, or a view that is drawn again and again on a terminal. */
 import { styleText } from "node:util";
 import type { FileEvent } from "./folder-sync.ts";
+import type { NodeStatus } from "./status.ts";
 
 export interface Output {
   event(event: FileEvent): void;
   info(text: string): void;
   warn(text: string): void;
+  /** Now and then. */
+  status(status: NodeStatus): void;
+  close(): void;
 }
 
+export type Style = "bold" | "reset" | "yellow" | "green" | "cyan" | "red" | "magenta" | "dim";
+
 /** Writes lines to standard output. `name`: who speaks. */
-export function createOutput(name: string): Output {
+export function createLines(name: string): Output {
   const line = (style: Style, text: string): void => {
-    const time = new Date().toISOString().slice(11, 23);
-    process.stdout.write(`${time} ${paint("bold", name)}  ${paint(style, text)}\n`);
+    process.stdout.write(`${timeOfDay()} ${paint("bold", name)}  ${paint(style, text)}\n`);
   };
   return {
     event: (event) => line(STYLES[event.type], describe(event)),
     info: (text) => line("reset", text),
     warn: (text) => line("yellow", text),
+    status: () => undefined,
+    close: () => undefined,
+  };
+}
+
+/** Writes one JSON object per line: `{ "at", "name", "type", ... }`. */
+export function createJson(name: string): Output {
+  const line = (fields: object): void => {
+    process.stdout.write(`${JSON.stringify({ at: new Date().toISOString(), name, ...fields })}\n`);
+  };
+  return {
+    event: (event) => line(event),
+    info: (text) => line({ type: "info", text }),
+    warn: (text) => line({ type: "warning", text }),
+    status: (status) => line({ type: "status", status }),
+    close: () => undefined,
   };
 }
 
 /** `1234567` -> `1.2 MB` */
 export function formatBytes(bytes: number): string {
-  if (bytes < 1000) return `${bytes} B`;
+  if (bytes < 1000) return `${Math.round(bytes)} B`;
   if (bytes < 1_000_000) return `${(bytes / 1000).toFixed(1)} kB`;
-  return `${(bytes / 1_000_000).toFixed(1)} MB`;
+  if (bytes < 1_000_000_000) return `${(bytes / 1_000_000).toFixed(1)} MB`;
+  return `${(bytes / 1_000_000_000).toFixed(1)} GB`;
 }
 
-type Style = "bold" | "reset" | "yellow" | "green" | "cyan" | "red" | "magenta";
+/** `83000` -> `1 min 23 s` */
+export function formatDuration(ms: number): string {
+  const seconds = Math.ceil(ms / 1000);
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+}
 
-const STYLES: Readonly<Record<FileEvent["type"], Style>> = {
+export function timeOfDay(): string {
+  return new Date().toISOString().slice(11, 23);
+}
+
+export const STYLES: Readonly<Record<FileEvent["type"], Style>> = {
   put: "green",
   deleted: "red",
   received: "cyan",
   removed: "red",
   conflict: "magenta",
   renamed: "magenta",
+  dropped: "magenta",
 };
 
-function paint(style: Style, text: string): string {
+export function paint(style: Style, text: string): string {
   return process.stdout.isTTY && style !== "reset" ? styleText(style, text) : text;
 }
 
-function describe(event: FileEvent): string {
+export function describe(event: FileEvent): string {
   const size = event.bytes === undefined ? "" : ` (${formatBytes(event.bytes)})`;
+  const path = printable(event.path);
+  const keptAs = printable(event.keptAs ?? "?");
   switch (event.type) {
     case "put":
-      return `sent      ${event.path}${size}`;
+      return `sent      ${path}${size}`;
     case "deleted":
-      return `deleted   ${event.path}`;
+      return `deleted   ${path}`;
     case "received":
-      return `received  ${event.path}${size} from ${event.nodeId ?? "?"}`;
+      return `received  ${path}${size} from ${event.nodeId ?? "?"}`;
     case "removed":
-      return `removed   ${event.path}`;
+      return `removed   ${path}`;
     case "conflict":
-      return `conflict  ${event.path}: what was here is kept as ${event.keptAs ?? "?"}`;
+      return `conflict  ${path}: what was here is kept as ${keptAs}`;
     case "renamed":
-      return `renamed   ${event.path} to ${event.keptAs ?? "?"}: elsewhere it is a directory`;
+      return `renamed   ${path} to ${keptAs}: elsewhere it is a directory`;
+    case "dropped":
+      return `dropped   ${path}: there are newer conflict copies enough`;
   }
+}
+
+/** What could move the cursor is shown, not done. */
+export function printable(text: string): string {
+  return text.replace(/\p{Cc}|\p{Bidi_Control}/gu, (character) => JSON.stringify(character).slice(1, -1));
 }

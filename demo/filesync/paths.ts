@@ -47,6 +47,36 @@ function segmentProblem(segment: string, platform: NodeJS.Platform): string | un
 /** The key of the manifest of a file. */
 export const fileKey = (path: string): string => FILE_PREFIX + path;
 
+/** What a file system that ignores case, and forms of accents, takes a path for. */
+export const foldPath = (path: string): string => path.normalize("NFC").toLowerCase().normalize("NFC");
+
+/** `a/b/c` -> `a`, `a/b`. */
+export function parentsOf(path: string): string[] {
+  const segments = path.split("/").slice(0, -1);
+  return segments.map((_, index) => segments.slice(0, index + 1).join("/"));
+}
+
+/**
+ * Why a link may not be synchronised, or undefined if it may: only one that stays inside the folder means the same
+ * everywhere, and leads nobody out.
+ *
+ * @param path   of the link
+ * @param target its text
+ */
+export function linkProblem(path: string, target: string): string | undefined {
+  if (target.startsWith("/") || target.includes("\\") || /^[a-z]:/i.test(target))
+    return "is a link that is not relative";
+  if (!target.isWellFormed() || /\p{Cc}/u.test(target)) return "is a link with a target that is not plain text";
+  const at = path.split("/").slice(0, -1);
+  for (const segment of target.split("/")) {
+    if (segment === "" || segment === ".") continue;
+    if (segment !== "..") at.push(segment);
+    else if (at.pop() === undefined) return "is a link that leads out of the folder";
+  }
+  if (at[0]?.toLowerCase() === PRIVATE_DIRECTORY) return "is a link into the private directory";
+  return undefined;
+}
+
 /** The key of the note that a file has been deleted. */
 export const goneKey = (path: string): string => GONE_PREFIX + path;
 
@@ -83,6 +113,12 @@ export function conflictPath(path: string, hash: string, digits = 8): string {
 
 export function isConflictCopy(path: string): boolean {
   return CONFLICT_MARK.test(path.slice(path.lastIndexOf("/") + 1));
+}
+
+/** `notes.conflict-1a2b3c4d.txt` -> `notes.txt`; any other path as it is. */
+export function originalOf(path: string): string {
+  const slash = path.lastIndexOf("/") + 1;
+  return path.slice(0, slash) + path.slice(slash).replace(CONFLICT_MARK, "");
 }
 
 /** The longest beginning of `text`, in whole characters, that has at most `bytes` bytes of UTF-8. */

@@ -4,9 +4,11 @@
  */
 import { relative, sep } from "node:path";
 import { watch } from "chokidar";
-import { PRIVATE_DIRECTORY } from "./paths.ts";
+import { PRIVATE_DIRECTORY, pathProblem } from "./paths.ts";
 
 export interface FolderHints {
+  /** What need not be watched. */
+  readonly ignores: (path: string) => boolean;
   /** Something happened to a file. */
   readonly onPath: (path: string) => void;
   /** Something happened to a directory: anything below it may have changed. */
@@ -21,7 +23,11 @@ export function watchFolder(root: string, hints: FolderHints): () => Promise<voi
   const watcher = watch(root, {
     ignoreInitial: true,
     followSymlinks: false,
-    ignored: (path) => pathOf(path) === PRIVATE_DIRECTORY,
+    ignored: (path) => {
+      const relativePath = pathOf(path);
+      if (relativePath === PRIVATE_DIRECTORY) return true;
+      return pathProblem(relativePath) === undefined && hints.ignores(relativePath);
+    },
   });
   watcher.on("all", (event, path) => {
     if (event === "add" || event === "change" || event === "unlink") hints.onPath(pathOf(path));

@@ -11,7 +11,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const program = (name: string): string => join(root, "dist", name);
-const NODE = program("demo/filesync/node.js");
+const NODE = program("demo/filesync/filesync.js");
 const MAIN = program("demo/filesync/main.js");
 
 let place: string;
@@ -119,11 +119,14 @@ describe("wrong use and a world in the way: one line that says what to do", () =
   test.each([
     [2, "unknown command", []],
     [2, "one folder", ["run"]],
-    [2, "--data is missing", ["run", "FOLDER"]],
     [2, "Unknown option '--nope'", ["run", "FOLDER", "--data", "DATA", "--nope"]],
     [2, "--listen takes HOST:PORT", ["run", "FOLDER", "--data", "DATA", "--listen", "7001"]],
     [2, "whole number from 0 to 65535", ["run", "FOLDER", "--data", "DATA", "--listen", "127.0.0.1:65536"]],
-    [2, "127.0.0.1 only", ["run", "FOLDER", "--data", "DATA", "--listen", "0.0.0.0:0"]],
+    [
+      2,
+      "without a secret this listens on 127.0.0.1 only",
+      ["run", "FOLDER", "--data", "DATA", "--listen", "0.0.0.0:0"],
+    ],
     [2, "--peer takes an address", ["run", "FOLDER", "--data", "DATA", "--peer", "localhost"]],
     [2, "is inside the folder", ["run", "FOLDER", "--data", "FOLDER/data"]],
     [2, "is inside the data directory", ["run", "FOLDER", "--data", "FOLDER/.."]],

@@ -1,12 +1,42 @@
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rename,
+  rm,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { BaseFile } from "../../../demo/filesync/base.ts";
-import { CHUNK_BYTES, FILE_BYTES_MAX, FileStore, hashOf, type Manifest } from "../../../demo/filesync/file-store.ts";
+import { ChunkExchange } from "../../../demo/filesync/chunk-exchange.ts";
+import { COPIES_MAX } from "../../../demo/filesync/conflict-copies.ts";
+import {
+  CHUNK_BYTES,
+  type Content,
+  DIRECTORY,
+  describeBytes,
+  encodeManifest,
+  FILE_BYTES_MAX,
+  hashOf,
+  linkTo,
+  packHashes,
+  parseManifest,
+} from "../../../demo/filesync/content.ts";
+import { MASS_FILES } from "../../../demo/filesync/deletion-guard.ts";
+import { FileStore } from "../../../demo/filesync/file-store.ts";
 import { Folder } from "../../../demo/filesync/folder.ts";
 import { type FileEvent, FolderSync } from "../../../demo/filesync/folder-sync.ts";
+import { IgnoreRules } from "../../../demo/filesync/ignore-rules.ts";
+import { LocalChunks } from "../../../demo/filesync/local-chunks.ts";
 import { STABLE_MS } from "../../../demo/filesync/local-files.ts";
 import { conflictPath, fileKey } from "../../../demo/filesync/paths.ts";
 import { MemoryStore } from "./memory-store.ts";
@@ -16,6 +46,8 @@ let root: string;
 let store: MemoryStore;
 let files: FileStore;
 let sync: FolderSync;
+let exchange: ChunkExchange;
+let allowsMassDelete: boolean;
 let nowMs: number;
 let isCaughtUp: boolean;
 let events: FileEvent[];
@@ -30,9 +62,22 @@ async function start(): Promise<void> {
   const base = await BaseFile.open(join(outside, "base.json"), () => "epoch", known);
   events = [];
   notices = [];
+  const local = new LocalChunks(folder);
+  exchange = new ChunkExchange({
+    store,
+    local,
+    nodeId: "self",
+    neighbours: () => ["peer"],
+    nowMs: () => nowMs,
+    notice: (text) => notices.push(text),
+  });
   sync = new FolderSync({
     folder,
     base,
+    local,
+    exchange,
+    ignores: await IgnoreRules.open(root),
+    allowsMassDelete,
     store: files,
     nodeId: "self",
     isCaughtUp: () => isCaughtUp,
@@ -59,26 +104,37 @@ async function settle(): Promise<void> {
 /** A peer writes a file. */
 async function putRemotely(path: string, content: string | Buffer, ancestors: string[] = []): Promise<void> {
   const data = Buffer.from(content);
-  const chunks: string[] = [];
+  const description = describeBytes(data);
+  if (description.inline === undefined) await giveRemotely(data);
+  await describeRemotely(path, description, ancestors);
+}
+
+/** A peer gives the content that was asked for. */
+async function giveRemotely(data: Buffer): Promise<void> {
   for (let from = 0; from < data.length; from += CHUNK_BYTES) {
     const chunk = data.subarray(from, from + CHUNK_BYTES);
-    chunks.push(hashOf(chunk));
     await store.batch([{ type: "put", key: `chunk/${hashOf(chunk)}`, value: new Uint8Array(chunk) }], "peer");
+    await sync.downloads.arrived(hashOf(chunk));
   }
-  const value: Manifest = { hash: hashOf(data), size: data.length, mtimeMs: 1000, chunks, ancestors };
+}
+
+async function describeRemotely(path: string, content: Content, ancestors: string[] = []): Promise<void> {
+  const value = encodeManifest({ ...content, mtimeMs: 1000, ancestors });
   await store.batch([{ type: "put", key: fileKey(path), value }], "peer");
 }
 
+const hashInStore = (path: string): string | undefined => parseManifest(store.get(fileKey(path)))?.hash;
+
 /** A peer deletes a file, having seen what is there. */
 async function deleteRemotely(path: string): Promise<void> {
-  const { hash, ancestors } = store.get(fileKey(path)) as Manifest;
+  const { hash, ancestors } = parseManifest(store.get(fileKey(path)))!;
   const note = { type: "put", key: `gone/${path}`, value: { hash, ancestors } } as const;
   await store.batch([note, { type: "del", key: fileKey(path) }], "peer");
 }
 
-function manifestOf(size: number): Manifest {
-  const chunks = new Array<string>(Math.ceil(size / CHUNK_BYTES)).fill("0".repeat(64));
-  return { hash: "0".repeat(64), size, mtimeMs: 0, chunks, ancestors: [] };
+function manifestOf(size: number): unknown {
+  const chunks = new Uint8Array(32 * Math.ceil(size / CHUNK_BYTES));
+  return { kind: "file", size, mtimeMs: 0, executable: false, chunks, ancestors: [] };
 }
 
 const ancestor = (content: string): string => hashOf(Buffer.from(content)).slice(0, 16);
@@ -89,12 +145,16 @@ beforeEach(async () => {
   root = join(outside, "folder");
   await mkdir(root);
   store = new MemoryStore();
-  files = new FileStore(store, "self");
+  files = new FileStore(store);
+  allowsMassDelete = false;
   nowMs = 0;
   isCaughtUp = true;
   await start();
 });
-afterEach(() => rm(outside, { recursive: true }));
+afterEach(async () => {
+  await sync.downloads.close();
+  await rm(outside, { recursive: true });
+});
 
 describe("no echo", () => {
   test("what is received is not sent, in this run and after a restart", async () => {
@@ -150,7 +210,7 @@ describe("downtime", () => {
     await deleteRemotely("removed");
     await start();
     await settle();
-    expect((store.get(fileKey("edited")) as Manifest).hash).toBe(hashOf(Buffer.from("new")));
+    expect(hashInStore("edited")).toBe(hashOf(Buffer.from("new")));
     expect(store.has(fileKey("deleted"))).toBe(false);
     expect(await read("changed")).toBe("new");
     expect(existsSync(at("removed"))).toBe(false);
@@ -269,6 +329,31 @@ describe("conflicts", () => {
     expect((await readdir(root)).length).toBe(2);
   });
 
+  test("the newest few copies of a file stay", async () => {
+    for (let index = 0; index <= COPIES_MAX; index++) {
+      await writeFile(at("f"), `mine ${index}`);
+      await utimes(at("f"), 1000 + index, 1000 + index);
+      await putRemotely("f", `theirs ${index}`);
+      await settle();
+    }
+    const copies = (await readdir(root)).filter((name) => name.includes("conflict"));
+    expect(copies).toHaveLength(COPIES_MAX);
+    expect(copies).not.toContain(copyOf("f", "mine 0"));
+    expect(store.has(fileKey(copyOf("f", "mine 0")))).toBe(false);
+    expect(events.filter(({ type }) => type === "dropped")).toEqual([{ type: "dropped", path: copyOf("f", "mine 0") }]);
+  });
+
+  test("a copy is made only when the content that takes its place is here", async () => {
+    await writeFile(at("f"), "mine");
+    const theirs = Buffer.alloc(5000, "theirs");
+    await describeRemotely("f", describeBytes(theirs));
+    await settle();
+    expect(await readdir(root)).toEqual([".filesync-tmp", "f"]);
+    await giveRemotely(theirs);
+    await settle();
+    expect((await readdir(root)).sort()).toEqual([".filesync-tmp", "f", copyOf("f", "mine")].sort());
+  });
+
   test("a conflict of a conflict copy is named after the original", async () => {
     const copy = copyOf("f.txt", "mine");
     await writeFile(at(copy), "mine, edited");
@@ -339,51 +424,108 @@ describe("conflicts", () => {
 });
 
 describe("content", () => {
-  test("a file larger than a value travels in chunks, and equal content once", async () => {
-    const large = Buffer.alloc(2 * CHUNK_BYTES + 1, "large");
-    await writeFile(at("large"), large);
+  const large = Buffer.alloc(2 * CHUNK_BYTES + 1, "large");
+  large.write("another beginning");
+
+  test("waits for what has not arrived, asks for it, and writes nothing until then", async () => {
+    await describeRemotely("large", describeBytes(large));
     await settle();
-    expect((store.get(fileKey("large")) as Manifest).chunks).toHaveLength(3);
-    const { writes } = store;
-    await writeFile(at("copy"), large);
+    await exchange.work();
+    expect(store.get("want/self")).toEqual(new Uint8Array(packHashes(describeBytes(large).chunks)));
+    expect(existsSync(at("large"))).toBe(false);
+    await giveRemotely(large.subarray(0, CHUNK_BYTES));
     await settle();
-    expect(store.writes).toBe(writes + 1);
+    expect(existsSync(at("large"))).toBe(false);
+    nowMs += 100;
+    await exchange.work();
+    expect(store.get("want/self")).toEqual(new Uint8Array(packHashes(describeBytes(large).chunks.slice(1))));
+    await giveRemotely(large);
+    await settle();
+    expect((await readFile(at("large"))).equals(large)).toBe(true);
+    expect((await stat(at("large"))).mtimeMs).toBe(1000);
+    nowMs += 100;
+    await exchange.work();
+    expect(store.has("want/self")).toBe(false);
   });
 
-  test("waits for what has not arrived, and writes nothing until then", async () => {
-    await putRemotely("f", "hello");
-    const key = `chunk/${hashOf(Buffer.from("hello"))}`;
-    const chunk = store.get(key);
-    await store.batch([{ type: "del", key }], "peer");
+  test("goes on after a restart where it was", async () => {
+    await describeRemotely("large", describeBytes(large));
     await settle();
-    expect(existsSync(at("f"))).toBe(false);
-    await store.batch([{ type: "put", key, value: chunk }], "peer");
-    sync.hintChunk();
-    await sync.settleDue();
-    expect(await read("f")).toBe("hello");
+    await giveRemotely(large.subarray(0, CHUNK_BYTES));
+    store.data.delete(`chunk/${describeBytes(large).chunks[0]}`);
+    await sync.downloads.close();
+    await start();
+    await settle();
+    await exchange.work();
+    expect(store.get("want/self")).toEqual(new Uint8Array(packHashes(describeBytes(large).chunks.slice(1))));
+    expect([...sync.downloads.progress()]).toMatchObject([{ path: "large", bytes: CHUNK_BYTES }]);
   });
 
-  test("whoever has the file puts a collected chunk back", async () => {
-    await putRemotely("f", "hello");
+  test("a chunk that is not what its name says is refused, and asked for still", async () => {
+    const [first] = describeBytes(large).chunks;
+    await describeRemotely("large", describeBytes(large));
     await settle();
-    const key = `chunk/${hashOf(Buffer.from("hello"))}`;
-    await store.batch([{ type: "del", key }], "peer");
+    await store.batch([{ type: "put", key: `chunk/${first}`, value: Buffer.from("evil") }], "mallory");
+    await sync.downloads.arrived(first!);
+    expect(notices).toEqual(["refused a chunk from mallory: it is not what its name says"]);
+    expect(store.has(`chunk/${first}`)).toBe(false);
+    await giveRemotely(large);
     await settle();
-    expect(store.has(key)).toBe(true);
+    expect((await readFile(at("large"))).equals(large)).toBe(true);
   });
 
-  test("collects chunks that nobody names any more, after a while", async () => {
-    await writeFile(at("f"), "one");
+  test("a renamed file is put together from what is in the folder, whichever of its names is heard of first", async () => {
+    await putRemotely("a", large);
     await settle();
-    await writeFile(at("f"), "three");
+    for (const chunk of describeBytes(large).chunks) store.data.delete(`chunk/${chunk}`);
+    await deleteRemotely("a");
     await settle();
-    const old = `chunk/${hashOf(Buffer.from("one"))}`;
-    await files.collect(100_000);
-    await files.collect(159_999);
-    expect(store.has(old)).toBe(true);
-    await files.collect(160_000);
-    expect(store.has(old)).toBe(false);
-    expect(store.has(`chunk/${hashOf(Buffer.from("three"))}`)).toBe(true);
+    expect(existsSync(at("a"))).toBe(false);
+    await describeRemotely("b", describeBytes(large));
+    await settle();
+    expect((await readFile(at("b"))).equals(large)).toBe(true);
+    await exchange.work();
+    expect(store.has("want/self")).toBe(false);
+  });
+
+  test("what a small change leaves as it was is not asked for", async () => {
+    await putRemotely("f", large);
+    await settle();
+    for (const chunk of describeBytes(large).chunks) store.data.delete(`chunk/${chunk}`);
+    const longer = Buffer.concat([large, Buffer.from("more")]);
+    await describeRemotely("f", describeBytes(longer), [describeBytes(large).hash.slice(0, 16)]);
+    await settle();
+    await exchange.work();
+    expect(store.get("want/self")).toEqual(new Uint8Array(packHashes(describeBytes(longer).chunks.slice(2))));
+  });
+
+  test("gives what others ask for while they ask, and takes it back", async () => {
+    await writeFile(at("f"), large);
+    await settle();
+    nowMs += 10_000;
+    await exchange.work();
+    expect([...store.keys({ prefix: "chunk/" })]).toEqual([]);
+    const [, , last] = describeBytes(large).chunks;
+    await store.batch([{ type: "put", key: "want/peer", value: packHashes([last!, "0".repeat(64)]) }], "peer");
+    await exchange.work();
+    expect(store.get(`chunk/${last}`)).toEqual(new Uint8Array(large.subarray(2 * CHUNK_BYTES)));
+    await store.batch([{ type: "del", key: "want/peer" }], "peer");
+    await exchange.work();
+    expect(store.has(`chunk/${last}`)).toBe(false);
+  });
+
+  test("gives new content unasked, but not when a file only has a new name", async () => {
+    await writeFile(at("f"), large);
+    await settle();
+    expect([...store.keys({ prefix: "chunk/" })]).toHaveLength(3);
+    nowMs += 10_000;
+    await exchange.work();
+    await exchange.work();
+    expect([...store.keys({ prefix: "chunk/" })]).toEqual([]);
+    store.log.length = 0;
+    await rename(at("f"), at("g"));
+    await settle();
+    expect(store.log).toEqual(["put file/g", "put gone/f", "del file/f"]);
   });
 
   test("a file is not read before it has been at rest", async () => {
@@ -405,6 +547,131 @@ describe("content", () => {
   });
 });
 
+describe("what is not content", () => {
+  test("the bit that a file can be run travels, by itself as well, and that is no conflict with an edit", async () => {
+    await writeFile(at("run"), "#!/bin/sh\n", { mode: 0o755 });
+    await settle();
+    expect(hashInStore("run")).toBe(`${hashOf(Buffer.from("#!/bin/sh\n"))}x`);
+    await describeRemotely("run", describeBytes(Buffer.from("#!/bin/sh\n"), false));
+    await settle();
+    expect((await stat(at("run"))).mode & 0o777).toBe(0o644);
+    await chmod(at("run"), 0o700);
+    await putRemotely("run", "edited", [ancestor("#!/bin/sh\n")]);
+    await settle();
+    expect(await read("run")).toBe("edited");
+    expect((await readdir(root)).sort()).toEqual([".filesync-tmp", "run"]);
+  });
+
+  test("an empty directory is made, kept and removed", async () => {
+    await mkdir(at("mine/deep"), { recursive: true });
+    await describeRemotely("theirs", DIRECTORY);
+    await settle();
+    expect([...store.keys({ prefix: "file/" })]).toEqual(["file/mine/deep", "file/theirs"]);
+    // With something in it, and without again.
+    await putRemotely("theirs/f", "x");
+    await settle();
+    await deleteRemotely("theirs/f");
+    await settle();
+    expect(await readdir(at("theirs"))).toEqual([]);
+    await deleteRemotely("theirs");
+    await rm(at("mine"), { recursive: true });
+    await settle();
+    expect(await readdir(root)).toEqual([".filesync-tmp"]);
+    expect([...store.keys({ prefix: "file/" })]).toEqual([]);
+  });
+
+  test("a directory that goes elsewhere stays as long as something new is in it", async () => {
+    await describeRemotely("d", DIRECTORY);
+    await settle();
+    await writeFile(at("d/new"), "x");
+    await deleteRemotely("d");
+    await settle();
+    expect(await read("d/new")).toBe("x");
+    expect(store.has(fileKey("d/new"))).toBe(true);
+  });
+
+  test("links that stay inside travel as links; others are told and left alone", async () => {
+    await writeFile(at("f"), "x");
+    await symlink("f", at("inside"));
+    await symlink("../outside", at("outside"));
+    await describeRemotely("theirs", linkTo("sub/../f"));
+    await describeRemotely("evil", linkTo("a/../../../etc/passwd"));
+    await describeRemotely("absolute", linkTo("/etc/passwd"));
+    await settle();
+    expect(parseManifest(store.get(fileKey("inside")))).toMatchObject({ kind: "link", target: "f" });
+    expect(store.has(fileKey("outside"))).toBe(false);
+    expect(await readlink(at("theirs"))).toBe("sub/../f");
+    expect((await readdir(root)).sort()).toEqual([".filesync-tmp", "f", "inside", "outside", "theirs"]);
+    expect(notices.sort()).toEqual([
+      'refused "absolute": it is a link that is not relative',
+      'refused "evil": it is a link that leads out of the folder',
+      'skipped "outside": it is a link that leads out of the folder',
+    ]);
+  });
+
+  test("what .syncignore names is neither sent, nor received, nor deleted", async () => {
+    await writeFile(at("old.log"), "1");
+    await settle();
+    await writeFile(at(".syncignore"), "*.log\nbuild/\n");
+    await mkdir(at("build"));
+    await writeFile(at("build/out"), "2");
+    await mkdir(at(".git"));
+    await writeFile(at(".git/HEAD"), "3");
+    await settle();
+    expect([...store.keys({ prefix: "file/" })]).toEqual(["file/.syncignore", "file/old.log"]);
+    await putRemotely("their.log", "4");
+    await deleteRemotely("old.log");
+    await settle();
+    expect(existsSync(at("their.log"))).toBe(false);
+    expect(await read("old.log")).toBe("1");
+  });
+});
+
+describe("deletion", () => {
+  /** As many files as given, agreed on. */
+  async function withFiles(count: number): Promise<void> {
+    for (let index = 0; index < count; index++) await putRemotely(`f${index}`, String(index));
+    await settle();
+  }
+
+  test("of most files at once is held back until they are back, or the user means it", async () => {
+    await withFiles(2 * MASS_FILES);
+    for (let index = 0; index <= MASS_FILES; index++) await rm(at(`f${index}`));
+    await sync.scan();
+    for (let step = 0; step < 3; step++) {
+      await sync.settleDue();
+      nowMs += 2000;
+    }
+    expect(notices).toEqual([expect.stringContaining(`${MASS_FILES + 1} of ${2 * MASS_FILES} files`)]);
+    expect([...store.keys({ prefix: "file/" })]).toHaveLength(2 * MASS_FILES);
+    await writeFile(at("f0"), "0");
+    sync.hint("f0");
+    await settle();
+    expect([...store.keys({ prefix: "file/" })]).toHaveLength(MASS_FILES);
+  });
+
+  test("of most files at once passes with the user's word", async () => {
+    allowsMassDelete = true;
+    await start();
+    await withFiles(2 * MASS_FILES);
+    for (let index = 0; index <= MASS_FILES; index++) await rm(at(`f${index}`));
+    await settle();
+    expect([...store.keys({ prefix: "file/" })]).toHaveLength(MASS_FILES - 1);
+  });
+
+  test("waits a moment, so that an editor which writes anew deletes nothing", async () => {
+    await putRemotely("f", "1");
+    await settle();
+    await rm(at("f"));
+    sync.hint("f");
+    await sync.settleDue();
+    await writeFile(at("f"), "2");
+    await settle();
+    expect(store.log).not.toContain("del file/f");
+    expect(hashInStore("f")).toBe(hashOf(Buffer.from("2")));
+  });
+});
+
 describe("hostile peers", () => {
   test.each(["../escape", "/tmp/escape", "a/../../escape", "a\\b", ".filesync-tmp/x", "a\0b", "con"])(
     "the path %j touches nothing, and is told once",
@@ -418,6 +685,23 @@ describe("hostile peers", () => {
     },
   );
 
+  test("names that differ in case or accents only: the first one stays, the other is refused", async () => {
+    await putRemotely("Readme", "first");
+    await settle();
+    await putRemotely("README", "second");
+    await putRemotely("A\u0308", "decomposed");
+    await putRemotely("\u00c4", "composed");
+    await putRemotely("dir/f", "1");
+    await putRemotely("DIR/g", "2");
+    await settle();
+    expect((await readdir(root)).sort()).toEqual([".filesync-tmp", "A\u0308", "DIR", "Readme"].sort());
+    expect(notices).toHaveLength(3);
+    for (const notice of notices) expect(notice).toContain("in case or accents only");
+    await deleteRemotely("Readme");
+    await settle();
+    expect(await read("README")).toBe("second");
+  });
+
   test("a link in the folder leads nobody out", async () => {
     await symlink(outside, at("way-out"));
     await putRemotely("way-out/f", "evil");
@@ -428,9 +712,10 @@ describe("hostile peers", () => {
   test.each([
     ["no manifest", "text"],
     ["null", null],
-    ["a size that is not the chunks'", { hash: "0".repeat(64), size: 1, mtimeMs: 0, chunks: [], ancestors: [] }],
+    ["a size that is not the chunks'", { ...(manifestOf(CHUNK_BYTES) as object), size: CHUNK_BYTES + 1 }],
     ["a size beyond the limit", manifestOf(FILE_BYTES_MAX + 1)],
-    ["another content", { hash: "0".repeat(64), size: 0, mtimeMs: 0, chunks: [], ancestors: [] }],
+    ["an unknown kind", { kind: "device", ancestors: [] }],
+    ["a history without end", { kind: "directory", ancestors: Array.from({ length: 33 }, () => "0".repeat(16)) }],
   ])("%s is ignored", async (_, value) => {
     await store.batch([{ type: "put", key: fileKey("f"), value }], "peer");
     await settle();

@@ -4,7 +4,8 @@ import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { Folder } from "../../../demo/filesync/folder.ts";
+import { CHUNK_BYTES, describeBytes, INLINE_BYTES_MAX } from "../../../demo/filesync/content.ts";
+import { Folder, type Outcome } from "../../../demo/filesync/folder.ts";
 import { PRIVATE_DIRECTORY } from "../../../demo/filesync/paths.ts";
 
 let outside: string;
@@ -44,43 +45,57 @@ test("a private directory that is a link is refused", async () => {
 });
 
 describe("scan", () => {
-  test("finds files at any depth, and passes over links, pipes and bad names", async () => {
+  test("finds what is there at any depth, and passes over links that lead out, pipes and bad names", async () => {
     await mkdir(at("a/b"), { recursive: true });
     await writeFile(at("a/b/deep"), "1");
     await writeFile(at("top"), "2");
     await writeFile(join(outside, "secret"), "s");
     await symlink(join(outside, "secret"), at("link"));
-    await symlink(outside, at("link-to-directory"));
+    await symlink("..", at("link-to-directory"));
+    await symlink("top", at("inside"));
+    await mkdir(at("empty"));
     await writeFile(Buffer.concat([bytes(`${root}/bad-`), Buffer.from([0xff])]), "");
     await writeFile(at("back\\slash"), "");
     execFileSync("mkfifo", [at("pipe")]);
-    const { files, skipped } = await folder.scan();
-    expect([...files.keys()].sort()).toEqual(["a/b/deep", "top"]);
+    const { files, emptyDirectories, skipped } = await folder.scan();
+    expect([...files.keys()].sort()).toEqual(["a/b/deep", "inside", "top"]);
+    expect([...emptyDirectories]).toEqual(["empty"]);
     expect(skipped.map(({ reason }) => reason).sort()).toEqual([
       "has a backslash",
+      "is a link that is not relative",
+      "is a link that leads out of the folder",
       "is a special file",
-      "is a symbolic link",
-      "is a symbolic link",
       "is not valid Unicode",
     ]);
   });
 });
 
-describe("write", () => {
-  test("makes parents, sets the time, and leaves nothing behind", async () => {
-    expect(await folder.write("a/b/c", bytes("new"), undefined, 1_000_000)).toEqual({ type: "done" });
+/** As a peer's file comes in. */
+async function place(path: string, content: string, seen?: string, executable = false): Promise<Outcome> {
+  const from = await folder.private.make(bytes(content));
+  try {
+    return await folder.placeFile(path, { from, mtimeMs: 1_000_000, executable }, seen);
+  } finally {
+    await folder.private.drop(from);
+  }
+}
+
+describe("placing a file", () => {
+  test("makes parents, sets time and mode, and leaves nothing behind", async () => {
+    expect(await place("a/b/c", "new", undefined, true)).toEqual({ type: "done" });
     expect(await readFile(at("a/b/c"), "utf8")).toBe("new");
-    expect((await stat(at("a/b/c"))).mtimeMs).toBe(1_000_000);
+    const { mtimeMs, mode } = await stat(at("a/b/c"));
+    expect([mtimeMs, mode & 0o777]).toEqual([1_000_000, 0o755]);
     expect(await readdir(at(PRIVATE_DIRECTORY))).toEqual([]);
   });
 
   test("replaces what was seen, in one step: whoever has the old file open keeps it whole", async () => {
-    await writeFile(at("f"), "old", { mode: 0o755 });
+    await writeFile(at("f"), "old", { mode: 0o750 });
     const { ino } = await stat(at("f"));
-    expect(await folder.write("f", bytes("new"), await fingerprint("f"))).toEqual({ type: "done" });
+    expect(await place("f", "new", await fingerprint("f"))).toEqual({ type: "done" });
     expect(await readFile(at("f"), "utf8")).toBe("new");
     expect((await stat(at("f"))).ino).not.toBe(ino);
-    expect((await stat(at("f"))).mode & 0o777).toBe(0o755);
+    expect((await stat(at("f"))).mode & 0o777).toBe(0o640);
   });
 
   test("leaves a file alone that has changed since it was seen, even to one of the same size", async () => {
@@ -88,14 +103,14 @@ describe("write", () => {
     const seen = await fingerprint("f");
     await writeFile(at("g"), "mod");
     await rename(at("g"), at("f"));
-    expect(await folder.write("f", bytes("new"), seen)).toEqual({ type: "changed" });
+    expect(await place("f", "new", seen)).toEqual({ type: "changed" });
     expect(await readFile(at("f"), "utf8")).toBe("mod");
     expect(await readdir(at(PRIVATE_DIRECTORY))).toEqual([]);
   });
 
   test("leaves a file alone that was not there when looked", async () => {
     await writeFile(at("f"), "old");
-    expect(await folder.write("f", bytes("new"))).toEqual({ type: "changed" });
+    expect(await place("f", "new")).toEqual({ type: "changed" });
     expect(await readFile(at("f"), "utf8")).toBe("old");
   });
 
@@ -103,39 +118,72 @@ describe("write", () => {
     await writeFile(at("f"), "old");
     const seen = await fingerprint("f");
     await rm(at("f"));
-    expect(await folder.write("f", bytes("new"), seen)).toEqual({ type: "changed" });
+    expect(await place("f", "new", seen)).toEqual({ type: "changed" });
     expect(existsSync(at("f"))).toBe(false);
   });
 
   test("never goes through a link", async () => {
     await symlink(outside, at("way-out"));
-    expect(await folder.write("way-out/f", bytes("x"))).toMatchObject({ type: "refused" });
-    expect(await folder.write("way-out/new/f", bytes("x"))).toMatchObject({ type: "refused" });
+    expect(await place("way-out/f", "x")).toMatchObject({ type: "refused" });
+    expect(await place("way-out/new/f", "x")).toMatchObject({ type: "refused" });
+    expect(await folder.placeDirectory("way-out/new")).toMatchObject({ type: "refused" });
+    expect(await folder.placeLink("way-out/new", "f")).toMatchObject({ type: "refused" });
     expect((await readdir(outside)).sort()).toEqual(["folder"]);
     await writeFile(join(outside, "victim"), "v");
     await symlink(join(outside, "victim"), at("link"));
-    expect(await folder.write("link", bytes("x"))).toEqual({ type: "changed" });
+    expect(await place("link", "x")).toEqual({ type: "changed" });
     expect(await readFile(join(outside, "victim"), "utf8")).toBe("v");
+  });
+
+  test.runIf(process.platform === "linux")("a link that is swapped in while it writes leads nobody out", async () => {
+    await mkdir(at("d"));
+    const elsewhere = join(outside, "elsewhere");
+    await mkdir(elsewhere);
+    const from = await folder.private.make(bytes("x"));
+    // The last thing before the file is moved in.
+    const finish = folder.private.finish.bind(folder.private);
+    folder.private.finish = async (...args) => {
+      await finish(...args);
+      await rename(at("d"), at("moved"));
+      await symlink(elsewhere, at("d"));
+    };
+    await folder.placeFile("d/f", { from, mtimeMs: 0, executable: false });
+    expect(await readdir(elsewhere)).toEqual([]);
+    expect(await readdir(at("moved"))).toEqual(["f"]);
   });
 
   test("refuses below a file and over a directory", async () => {
     await writeFile(at("f"), "");
     await mkdir(at("d"));
-    expect(await folder.write("f/x", bytes("x"))).toMatchObject({ type: "refused" });
-    expect(await folder.write("d", bytes("x"))).toMatchObject({ type: "refused" });
+    expect(await place("f/x", "x")).toMatchObject({ type: "refused" });
+    expect(await place("d", "x")).toMatchObject({ type: "refused" });
   });
 });
 
-describe("read and remove", () => {
-  test("reads what was seen, and nothing else", async () => {
+describe("reading and removing", () => {
+  test("describes what was seen, and nothing else", async () => {
     await writeFile(at("f"), "one");
     const seen = await fingerprint("f");
-    expect(String(await folder.read("f", seen))).toBe("one");
+    expect(await folder.describe("f", seen, false)).toEqual(describeBytes(bytes("one")));
     await writeFile(at("f"), "three");
-    expect(await folder.read("f", seen)).toBeUndefined();
+    expect(await folder.describe("f", seen, false)).toBeUndefined();
     await rm(at("f"));
-    expect(await folder.read("f", seen)).toBeUndefined();
+    expect(await folder.describe("f", seen, false)).toBeUndefined();
   });
+
+  test.each([0, 1, INLINE_BYTES_MAX, INLINE_BYTES_MAX + 1, CHUNK_BYTES, CHUNK_BYTES + 1, 2 * CHUNK_BYTES])(
+    "a file of %i bytes is described from the disk as from memory, and read in parts",
+    async (size) => {
+      const content = Buffer.alloc(size, "content ");
+      await writeFile(at("f"), content);
+      const described = await folder.describe("f", await fingerprint("f"), true);
+      expect(described).toEqual(describeBytes(content, true));
+      expect(described?.inline === undefined).toBe(size > INLINE_BYTES_MAX);
+      expect(described?.chunks).toHaveLength(Math.ceil(size / CHUNK_BYTES));
+      if (size > 0) expect(await folder.readPart("f", size - 1, 1)).toEqual(content.subarray(size - 1));
+      expect(await folder.readPart("f", size, 1)).toBeUndefined();
+    },
+  );
 
   test("neither reads nor removes through a link", async () => {
     await mkdir(join(outside, "elsewhere"));
@@ -147,20 +195,23 @@ describe("read and remove", () => {
     await rename(at("d"), join(outside, "d"));
     await symlink(join(outside, "d"), at("d"));
     expect(await folder.look("d/f")).toMatchObject({ type: "blocked" });
-    expect(await folder.read("d/f", seen)).toBeUndefined();
-    expect(await folder.remove("d/f", seen)).toEqual({ type: "changed" });
+    expect(await folder.describe("d/f", seen, false)).toBeUndefined();
+    expect(await folder.readPart("d/f", 0, 1)).toBeUndefined();
+    expect(await folder.remove("d/f", seen, () => false)).toMatchObject({ type: "refused" });
     expect(await readFile(join(outside, "d/f"), "utf8")).toBe("secret");
   });
 
-  test("removes what was seen, and the directories that this empties", async () => {
-    await mkdir(at("a/b"), { recursive: true });
-    await writeFile(at("a/b/f"), "x");
+  test("removes what was seen, and the directories that this empties, but for those that are wanted", async () => {
+    await mkdir(at("a/b/c"), { recursive: true });
+    await writeFile(at("a/b/c/f"), "x");
+    expect(await folder.remove("a/b/c/f", await fingerprint("a/b/c/f"), (path) => path === "a")).toEqual({
+      type: "done",
+    });
+    expect(await readdir(at("a"))).toEqual([]);
     await writeFile(at("a/g"), "x");
-    expect(await folder.remove("a/b/f", await fingerprint("a/b/f"))).toEqual({ type: "done" });
-    expect(await readdir(at("a"))).toEqual(["g"]);
     const seen = await fingerprint("a/g");
     await writeFile(at("a/g"), "longer");
-    expect(await folder.remove("a/g", seen)).toEqual({ type: "changed" });
+    expect(await folder.remove("a/g", seen, () => false)).toEqual({ type: "changed" });
     expect(existsSync(at("a/g"))).toBe(true);
   });
 });

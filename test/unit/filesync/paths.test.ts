@@ -1,5 +1,13 @@
 import { describe, expect, test } from "vitest";
-import { conflictPath, fileKey, isConflictCopy, pathOfKey, pathProblem } from "../../../demo/filesync/paths.ts";
+import {
+  conflictPath,
+  fileKey,
+  isConflictCopy,
+  linkProblem,
+  originalOf,
+  pathOfKey,
+  pathProblem,
+} from "../../../demo/filesync/paths.ts";
 
 const hash = "0123456789abcdef".repeat(4);
 
@@ -97,4 +105,27 @@ describe("conflictPath", () => {
     expect(isConflictCopy("notes.conflict-xyz.txt")).toBe(false);
     expect(isConflictCopy("a.conflict-01234567/notes.txt")).toBe(false);
   });
+});
+
+test.each([
+  ["f", "g", undefined],
+  ["a/b/f", "../../g", undefined],
+  ["a/b/f", "../../../g", "is a link that leads out of the folder"],
+  // On the way out and in again is out.
+  ["f", "../folder/g", "is a link that leads out of the folder"],
+  ["f", "/etc/passwd", "is a link that is not relative"],
+  ["f", "C:\\Windows", "is a link that is not relative"],
+  ["f", "c:windows", "is a link that is not relative"],
+  ["f", ".Filesync-tmp/x", "is a link into the private directory"],
+  ["f", "a\nb", "is a link with a target that is not plain text"],
+])("the link %j to %j: %s", (path, target, problem) => {
+  expect(linkProblem(path, target)).toBe(problem);
+});
+
+test.each([
+  ["notes.conflict-1a2b3c4d.txt", "notes.txt"],
+  ["d.conflict-1a2b3c4d/notes.txt", "d.conflict-1a2b3c4d/notes.txt"],
+  ["notes.txt", "notes.txt"],
+])("%j is a copy of %j", (path, original) => {
+  expect(originalOf(path)).toBe(original);
 });

@@ -1,0 +1,119 @@
+/**
+ * The place, inside the folder and so on its file system, where files are made before they are moved in. Holds three kinds: files in
+ * the making, parts of content that is still arriving (kept over restarts, so that a transfer goes on where it was), and removed
+ * files, kept for a while because what was removed here may turn up elsewhere under another name.
+ */
+import { randomUUID } from "node:crypto";
+import { type FileHandle, lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { codeOf } from "./file-errors.ts";
+
+const PART = /^[0-9a-f]{64}\.part$/;
+const PART_MS_MAX = 24 * 3600 * 1000;
+
+export class PrivateDirectory {
+  readonly #path: string;
+  /** Whether files here keep the bit that says that they can be run. */
+  readonly holdsModes: boolean;
+  /** Whether `a` and `A` are two files here. */
+  readonly isCaseSensitive: boolean;
+
+  private constructor(path: string, holdsModes: boolean, isCaseSensitive: boolean) {
+    this.#path = path;
+    this.holdsModes = holdsModes;
+    this.isCaseSensitive = isCaseSensitive;
+  }
+
+  /** Makes it if needed and removes what is of no use any more. @returns `known` is whether it was there */
+  static async open(path: string): Promise<{ directory: PrivateDirectory; known: boolean }> {
+    const known = !(await make(path));
+    for (const name of await readdir(path))
+      if (!(await isUsable(path, name))) await rm(join(path, name), { force: true });
+    const probe = join(path, `Probe-${randomUUID()}`);
+    try {
+      await using file = await open(probe, "wx", 0o600);
+      await file.chmod(0o700);
+      const holdsModes = ((await file.stat()).mode & 0o100) !== 0 && process.platform !== "win32";
+      const isCaseSensitive = !(await exists(join(path, probe.slice(path.length + 1).toLowerCase())));
+      return { directory: new PrivateDirectory(path, holdsModes, isCaseSensitive), known };
+    } finally {
+      await rm(probe, { force: true });
+    }
+  }
+
+  async isPresent(): Promise<boolean> {
+    return await lstat(this.#path).then(
+      (stats) => stats.isDirectory(),
+      () => false,
+    );
+  }
+
+  /** The absolute path of something in it. */
+  at(name: string): string {
+    return join(this.#path, name);
+  }
+
+  /** A file with this content. @returns its absolute path */
+  async make(content: Uint8Array): Promise<string> {
+    const path = this.at(randomUUID());
+    await using file = await open(path, "wx", 0o600);
+    await file.writeFile(content);
+    return path;
+  }
+
+  /** The part file of some content: what has arrived of it, each chunk at its place. Made if absent. */
+  async openPart(hash: string): Promise<FileHandle> {
+    const path = this.at(`${hash}.part`);
+    try {
+      return await open(path, "wx+", 0o600);
+    } catch (error) {
+      if (codeOf(error) !== "EEXIST") throw error;
+      return await open(path, "r+");
+    }
+  }
+
+  /** The part is whole: it gets a name of its own. @returns its absolute path */
+  async takePart(hash: string): Promise<string> {
+    const path = this.at(randomUUID());
+    await rename(this.at(`${hash}.part`), path);
+    return path;
+  }
+
+  /** Makes a file durable, with its mode and time of change. */
+  async finish(path: string, mode: number, mtimeMs: number): Promise<void> {
+    await using file = await open(path, "r+");
+    await file.chmod(mode);
+    await file.utimes(mtimeMs / 1000, mtimeMs / 1000);
+    await file.sync();
+  }
+
+  /** Removes a file of it, by name or absolute path. */
+  async drop(name: string): Promise<void> {
+    await rm(name.startsWith(this.#path) ? name : this.at(name), { force: true });
+  }
+}
+
+async function isUsable(path: string, name: string): Promise<boolean> {
+  if (!PART.test(name)) return false;
+  const stats = await lstat(join(path, name));
+  return stats.isFile() && Date.now() - stats.mtimeMs < PART_MS_MAX;
+}
+
+/** @returns whether it was not there before */
+async function make(path: string): Promise<boolean> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+    return true;
+  } catch (error) {
+    // lstat: a link to a directory is not one.
+    if (codeOf(error) === "EEXIST" && (await lstat(path)).isDirectory()) return false;
+    throw error;
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await lstat(path).then(
+    () => true,
+    () => false,
+  );
+}
