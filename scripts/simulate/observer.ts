@@ -124,11 +124,14 @@ export class Observer {
     return this.#history.add(entry, this.#who, this.#state.covered);
   }
 
-  /** After a rotation writes appear under the new epoch, with their stamps. */
+  /**
+   * After a rotation writes appear under the new epoch, with their stamps. (A stamp alone does not tell: two epochs that
+   * begin from one backup may issue it twice.)
+   */
   #isAuthoredAgain(entry: Entry): boolean {
     return this.#history
       .ofKey(nameOf(entry.key))
-      .some((other) => other.stamp === entry.stamp && nodeIdOf(other.origin) === nodeIdOf(entry.origin));
+      .some((other) => this.#history.isSame(other, entry) && nodeIdOf(other.origin) === nodeIdOf(entry.origin));
   }
 
   /** Writes of one origin and stamp that appear together are a batch. */
