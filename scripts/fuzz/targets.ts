@@ -5,6 +5,7 @@
 import { crc32 } from "node:zlib";
 import { ByteReader, ByteWriter, DecodeError } from "../../src/codec/bytes.ts";
 import { decodeEntries, encodeEntries } from "../../src/codec/entries.ts";
+import { decodeRun, encodeRun } from "../../src/codec/entry-runs.ts";
 import { encodeFileHeader, parseFileHeader } from "../../src/codec/file-header.ts";
 import { decodeKey } from "../../src/codec/keys.ts";
 import { decodeMember, encodeMember, memberKey } from "../../src/codec/members.ts";
@@ -15,11 +16,15 @@ import {
   BLOCK_HEADER_BYTES,
   decodeEntriesBlock,
   decodeFooter,
+  decodeOrder,
   encodeEntriesBlock,
   encodeFooter,
+  encodeOrder,
   parseBlockHeader,
 } from "../../src/codec/snapshots.ts";
 import { decodeValue, encodeValue, isValue } from "../../src/codec/values.ts";
+import { EntryRun } from "../../src/core/entry-run.ts";
+import { EntryTable } from "../../src/core/table.ts";
 import { parseToken, tokenOf } from "../../src/data/write-tokens.ts";
 import { isReplicaError } from "../../src/errors.ts";
 import { parseIdentity, sealIdentity } from "../../src/storage/identity.ts";
@@ -116,6 +121,24 @@ export const targets: readonly Target[] = [
       );
     },
     run: (bytes) => attempt(() => decodeEntriesBlock(bytes)),
+  },
+  {
+    name: "snapshot columns",
+    sample(chance) {
+      const table = new EntryTable();
+      for (const [index, entry] of sampleEntries(chance, value).entries()) table.set(entry, 3 * index + 1);
+      const run = new EntryRun();
+      table.copyChanges(run, 0, table.lastLsn, Number.MAX_SAFE_INTEGER);
+      return run.count === 0 ? Buffer.alloc(0) : written((writer) => encodeRun(writer, run));
+    },
+    acceptsSamples: false,
+    run: (bytes) => attempt(() => decodeRun(bytes, new EntryRun())),
+  },
+  {
+    name: "snapshot order",
+    sample: (chance) =>
+      written((writer) => encodeOrder(writer, chance.below(9), Uint32Array.of(chance.bits(), 1, chance.bits(), 0), 4)),
+    run: (bytes) => attempt(() => decodeOrder(bytes)),
   },
   {
     name: "snapshot frame",

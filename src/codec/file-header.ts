@@ -2,7 +2,8 @@
 import { crc32 } from "node:zlib";
 import { type Epoch, isEpoch, isNodeId, type Lsn, type NodeId } from "../types.ts";
 
-export const FORMAT_VERSION = 1;
+/** What is written. Every version up to it is read. */
+const FORMAT_VERSION = { log: 1, snapshot: 2 };
 export const FILE_HEADER_BYTES = 192;
 /** Clusters have names as replicas do, with the same bound. */
 export const CLUSTER_ID_BYTES_MAX = 64;
@@ -39,7 +40,7 @@ export type ParsedHeader =
 export function encodeFileHeader(header: FileHeader): Uint8Array {
   const bytes = Buffer.alloc(FILE_HEADER_BYTES);
   bytes.write(MAGIC[header.kind], 0, "latin1");
-  bytes.writeUInt16LE(FORMAT_VERSION, 8);
+  bytes.writeUInt16LE(FORMAT_VERSION[header.kind], 8);
   bytes.writeUInt16LE(FILE_HEADER_BYTES, 10);
   bytes.writeUInt32LE(header.chain, 12);
   bytes.writeBigUInt64LE(BigInt(header.number), 16);
@@ -65,8 +66,8 @@ export function parseFileHeader(bytes: Uint8Array, kind: FileHeader["kind"]): Pa
   // In every version the checksum ends the header: a flipped bit in the version is damage, not the future.
   const crc = view.readUInt32LE(size - 4);
   if (crc32(view.subarray(0, size - 4)) !== crc) return { type: "bad" };
-  if (version !== FORMAT_VERSION) return { type: "newer", version };
-  if (size !== FILE_HEADER_BYTES) return { type: "bad" };
+  if (version > FORMAT_VERSION[kind]) return { type: "newer", version };
+  if (version === 0 || size !== FILE_HEADER_BYTES) return { type: "bad" };
   const nodeId = view.toString("utf8", 57, 57 + view.readUInt8(56));
   const epoch = view.toString("hex", 40, 48);
   const clusterBytes = view.readUInt8(121);

@@ -10,16 +10,21 @@ import { decodeEntries, encodeEntries } from "./entries.ts";
 import { PAYLOAD_BYTES_MAX } from "./records.ts";
 
 export const BLOCK_HEADER_BYTES = 12;
+/** Entries in one piece of an order: those of a chunk of the ordered keys. */
+export const ORDER_PIECE_MAX = 512;
 /** Payload of the footer: three counters and a SHA-256. */
 export const FOOTER_BYTES = 56;
 
 export type BlockKind = keyof typeof KIND_NUMBERS;
-/** Frozen: these are on disks. */
-const KIND_NUMBERS = { ops: 1, entries: 2, footer: 3 } as const;
+/** Frozen: these are on disks. "entries" is of format 1, which is read and no longer written. */
+const KIND_NUMBERS = { ops: 1, entries: 2, footer: 3, columns: 4, order: 5, unordered: 6 } as const;
 const KINDS = new Map<number, BlockKind>([
   [KIND_NUMBERS.ops, "ops"],
   [KIND_NUMBERS.entries, "entries"],
   [KIND_NUMBERS.footer, "footer"],
+  [KIND_NUMBERS.columns, "columns"],
+  [KIND_NUMBERS.order, "order"],
+  [KIND_NUMBERS.unordered, "unordered"],
 ]);
 
 export interface BlockHeader {
@@ -95,6 +100,45 @@ export function decodeEntriesBlock(payload: Uint8Array): { entries: Entry[]; lsn
   const entries = decodeEntries(reader);
   if (entries.length !== count) throw new DecodeError("not one lsn per entry");
   return { entries, lsns };
+}
+
+/** A piece of the order of the keys: pairs of four bytes of a key behind the shared ones, and the number of its entry in the file. */
+export interface KeyOrder {
+  readonly sharedLength: number;
+  readonly cells: Uint32Array;
+}
+
+/** @param length  of `cells`, pairs counted as two */
+export function encodeOrder(writer: ByteWriter, sharedLength: number, cells: Uint32Array, length: number): void {
+  writer.u16(sharedLength);
+  writer.u16(length / 2);
+  for (let at = 0; at < length; at++) writer.u32(cells[at]!);
+}
+
+/** All pieces of an order block. @throws DecodeError */
+export function decodeOrder(payload: Uint8Array): KeyOrder[] {
+  const reader = new ByteReader(payload);
+  const pieces: KeyOrder[] = [];
+  while (reader.remaining > 0) {
+    const sharedLength = reader.u16();
+    const count = reader.u16();
+    if (count === 0 || count > ORDER_PIECE_MAX) throw new DecodeError("an order of an impossible length");
+    pieces.push({ sharedLength, cells: numbersOf(reader.bytes(count * 8)) });
+  }
+  return pieces;
+}
+
+/** The numbers of entries that have no place in the order. @throws DecodeError */
+export function decodeUnordered(payload: Uint8Array): Uint32Array {
+  if (payload.length % 4 !== 0) throw new DecodeError("half a number");
+  return numbersOf(payload);
+}
+
+function numbersOf(bytes: Uint8Array): Uint32Array {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const numbers = new Uint32Array(bytes.length / 4);
+  for (let at = 0; at < numbers.length; at++) numbers[at] = view.getUint32(at * 4, true);
+  return numbers;
 }
 
 export function encodeFooter({ entries, requiredRecords, endLsn, sha256 }: Footer): Uint8Array {

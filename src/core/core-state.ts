@@ -14,6 +14,7 @@ import {
   type Seq,
   type Stamp,
 } from "../types.ts";
+import type { EntryRun } from "./entry-run.ts";
 import { compareOrders } from "./lww.ts";
 import type { StateOp } from "./ops.ts";
 import { EntryTable, NO_SLOT, type Slot } from "./table.ts";
@@ -157,6 +158,17 @@ export class CoreState {
     this.#lsn = lsn;
     if (entry.stamp > this.#highestStamp) this.#highestStamp = entry.stamp;
     this.table.set(entry, lsn);
+  }
+
+  /** As `load`, of many entries, into a state that has seen nothing else. False: a key came twice, the state is of no use. */
+  loadRun(run: EntryRun): boolean {
+    if (run.count === 0) return true;
+    assert(run.lsns[0]! > this.#lsn, "entries of a snapshot ascend");
+    this.#lsn = run.lsns[run.count - 1]!;
+    for (let index = 0; index < run.count; index += 1) {
+      if (run.stamps[index]! > this.#highestStamp) this.#highestStamp = run.stamps[index]!;
+    }
+    return this.table.load(run);
   }
 
   /** Ends loading: the snapshot was cut at `lsn`, under `origin`. */

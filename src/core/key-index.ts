@@ -63,6 +63,26 @@ export class KeyIndex {
     put(this.#cells[bucket]!, slot, hash);
   }
 
+  /** As `add`, unless the index has the key already: returns whether it had not. */
+  addNew(slot: Slot, hash: number): boolean {
+    const { rows } = this.#records;
+    const bucket = bucketOf(hash);
+    const count = this.#counts[bucket]! + 1;
+    if (count > this.#cells[bucket]!.length * LOAD_MAX) this.#grow(bucket);
+    const cells = this.#cells[bucket]!;
+    const mask = cells.length - 1;
+    const tag = tagOf(hash);
+    let at = hash & mask;
+    for (let cell = cells[at]!; cell !== 0; at = (at + 1) & mask, cell = cells[at]!) {
+      if (cell >>> SLOT_BITS !== tag) continue;
+      const held = (cell & SLOT_MASK) - 1;
+      if (rows.hashAt(held) === hash && this.#records.hasKey(held, this.#records.keyAt(slot))) return false;
+    }
+    cells[at] = ((tag << SLOT_BITS) | (slot + 1)) >>> 0;
+    this.#counts[bucket] = count;
+    return true;
+  }
+
   remove(slot: Slot, hash: number): void {
     const bucket = bucketOf(hash);
     const cells = this.#cells[bucket]!;

@@ -75,6 +75,51 @@ export class OrderedKeys {
     this.add(slot, key);
   }
 
+  /**
+   * Adds slots in the order of their keys, of which the first `sharedLength` bytes are the same.
+   *
+   * @param cells  pairs: the four bytes of a key behind the shared ones, and its slot; up to 512
+   * @returns whether it fits: the first key is above all that are there, and the words ascend; if not, nothing is added
+   */
+  addRun(sharedLength: number, cells: Uint32Array): boolean {
+    const length = cells.length / 2;
+    const first = this.#records.keyAt(cells[1]!);
+    const shared = first.slice(0, sharedLength);
+    if (!this.#fits(shared, cells) || shared.length < sharedLength) return false;
+    const last = this.#chunks.at(-1)!;
+    this.#settle(last);
+    if (last.length > 0 && this.#records.compareKey(last.cells[last.length * 2 - 1]!, first, 0) >= 0) return false;
+    this.#version += 1;
+    if (length < JOINED_SLOTS_MAX / 2) {
+      // As small as this it would be joined with its neighbour.
+      for (let at = 1; at < cells.length; at += 2) this.add(cells[at]!, this.#records.keyAt(cells[at]!));
+      return true;
+    }
+    const chunk = newChunk(CHUNK_SLOTS);
+    chunk.cells.set(cells);
+    chunk.length = length;
+    chunk.sorted = length;
+    chunk.shared = shared;
+    if (this.#chunks.length === 1 && last.length === 0) this.#chunks[0] = chunk;
+    else {
+      this.#chunks.push(chunk);
+      this.#lows.add(this.#chunks.length - 1, first.slice());
+    }
+    return true;
+  }
+
+  /**
+   * Cells as `addRun` takes them: from the position on, up to some end. Good until the next change.
+   * Undefined at the end.
+   */
+  runAt(position: Position): { sharedLength: number; cells: Uint32Array } | undefined {
+    const chunk = this.#chunks[position >>> CHUNK_BITS];
+    const from = position & CHUNK_MASK;
+    if (chunk === undefined || from >= chunk.length) return undefined;
+    this.#settle(chunk);
+    return { sharedLength: chunk.shared.length, cells: chunk.cells.subarray(from * 2, chunk.length * 2) };
+  }
+
   /** Removes the slot of `key`. */
   remove(slot: Slot, key: Uint8Array): void {
     this.#version += 1;
@@ -130,6 +175,15 @@ export class OrderedKeys {
   /** Positions at the end of a chunk are the one at the start of the next; only a sole chunk may be empty. */
   #normal(index: number, at: number): Position {
     return at < this.#chunks[index]!.length ? (index << CHUNK_BITS) + at : (index + 1) << CHUNK_BITS;
+  }
+
+  /** Whether the words ascend; and whether the first and the last key begin with `shared`, and go on with their words. */
+  #fits(shared: Uint8Array, cells: Uint32Array): boolean {
+    for (let at = 2; at < cells.length; at += 2) if (cells[at]! < cells[at - 2]!) return false;
+    return [0, cells.length - 2].every((at) => {
+      const key = this.#records.keyAt(cells[at + 1]!);
+      return comparePrefix(key, shared) === 0 && wordOf(key, shared.length, key.length) === cells[at];
+    });
   }
 
   /** Puts the slots that wait in their places. */

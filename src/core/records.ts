@@ -1,6 +1,7 @@
 /** The entries of a table by slot: columns for what has a fixed size, slabs for the bytes. Knows no keys. */
 import { assert, present } from "../invariant.ts";
 import type { Entry, Lsn, Millis, Origin } from "../types.ts";
+import { type EntryRun, RUN_ENTRIES_MAX, recordBytes } from "./entry-run.ts";
 import { ExpiryQueue } from "./expiry-queue.ts";
 import { hashEntry } from "./hash.ts";
 import { OriginNumbers } from "./origin-numbers.ts";
@@ -8,6 +9,7 @@ import { Rows, type Slot } from "./rows.ts";
 import { Slabs, startOf } from "./slabs.ts";
 
 const KEY_BYTES_REPRESENTABLE = 0xffff;
+const places = new Uint32Array(RUN_ENTRIES_MAX);
 
 export class Records {
   readonly rows = new Rows();
@@ -28,6 +30,53 @@ export class Records {
     this.rows.setPlace(slot, this.#slabs.add(slot, key, value));
     this.#setRest(slot, entry, lsn);
     return slot;
+  }
+
+  /** Stores entries whose keys are new, and fills in their slots. To be used before any slot has been released. */
+  addRun(run: EntryRun): void {
+    const { rows } = this;
+    for (let index = 0; index < run.count; index += 1) run.slots[index] = rows.allocate();
+    const first = run.slots[0]!;
+    this.#slabs.addRun(first, run, places);
+    const { bytes } = run;
+    const view = new DataView(bytes.buffer, bytes.byteOffset, run.byteLength);
+    for (let index = 0, at = 0; index < run.count; index += 1) {
+      const slot = first + index;
+      assert(run.slots[index] === slot, "a run has slots side by side");
+      const keyLength = run.keyLengths[index]!;
+      const valueLength = run.valueLengths[index]!;
+      rows.setKey(slot, view.getUint32(at, true), keyLength);
+      rows.setPlace(slot, places[index]!);
+      rows.setValueLength(slot, valueLength);
+      const origin = this.#origins.acquire(present(run.origins[run.originIndexes[index]!], "an entry has an origin"));
+      rows.setOrder(slot, run.stamps[index]!, origin, run.seqs[index]!);
+      rows.setLsn(slot, run.lsns[index]!);
+      if (run.expiries[index]! > 0) this.expiry.set(slot, run.expiries[index]!, valueLength >= 0);
+      const lanes = rows.hashWords(slot);
+      const lanesAt = rows.hashIndex(slot);
+      lanes[lanesAt] = run.hashes[index * 2]!;
+      lanes[lanesAt + 1] = run.hashes[index * 2 + 1]!;
+      at += recordBytes(keyLength, valueLength);
+    }
+  }
+
+  /** Puts the entry of a slot behind those of the run, which has room for it. */
+  copyTo(run: EntryRun, slot: Slot): void {
+    const { rows } = this;
+    const index = run.count++;
+    run.slots[index] = slot;
+    run.lsns[index] = rows.lsnAt(slot);
+    run.stamps[index] = rows.stampAt(slot);
+    run.seqs[index] = rows.seqAt(slot);
+    run.expiries[index] = this.expiresAt(slot);
+    run.keyLengths[index] = rows.keyLengthAt(slot);
+    run.valueLengths[index] = rows.valueLengthAt(slot);
+    run.originIndexes[index] = run.indexOf(this.originAt(slot));
+    const lanes = rows.hashWords(slot);
+    const lanesAt = rows.hashIndex(slot);
+    run.hashes[index * 2] = lanes[lanesAt]!;
+    run.hashes[index * 2 + 1] = lanes[lanesAt + 1]!;
+    run.addRecord(rows.hashAt(slot), this.viewAt(slot), this.startAt(slot), this.lengthAt(slot));
   }
 
   /** Replaces the entry of a slot by one with the same key. Copies its value. */

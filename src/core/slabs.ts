@@ -8,6 +8,7 @@
  * of its own, which need never be moved.
  */
 import { assert, present } from "../invariant.ts";
+import { type EntryRun, recordBytes } from "./entry-run.ts";
 import type { Slot } from "./rows.ts";
 
 /** Where a record is. Opaque; fits 32 bits. */
@@ -82,6 +83,33 @@ export class Slabs {
     copy(key, bytes, at);
     if (value !== null) copy(value, bytes, at + key.length);
     return place;
+  }
+
+  /**
+   * Stores the records of a run in slots from `first` on: whole stretches of them with one copy.
+   * @param places  gets the place of each
+   */
+  addRun(first: Slot, run: EntryRun, places: Uint32Array): void {
+    for (let index = 0, at = 0; index < run.count; ) {
+      const begin = index;
+      const from = at;
+      let size = recordBytes(run.keyLengths[index]!, run.valueLengths[index]!);
+      const start = this.#reserve(first + index, size);
+      const slab = this.#slab(start, first + index);
+      places[index++] = start;
+      at += size;
+      // What follows and fits goes along.
+      for (; start !== OWN && index < run.count; at += size) {
+        size = recordBytes(run.keyLengths[index]!, run.valueLengths[index]!);
+        if (size > OWN_BYTES_MIN || slab.end + size > slab.bytes.length) break;
+        places[index] = this.#reserve(first + index, size);
+        index += 1;
+      }
+      slab.bytes.set(run.bytes.subarray(from, at), startOf(start) - HEADER_BYTES);
+      for (let n = begin; n < index; n += 1) {
+        slab.view.setUint32(startOf(places[n]!) - HEADER_BYTES, first + n, true);
+      }
+    }
   }
 
   /**

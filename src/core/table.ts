@@ -16,6 +16,7 @@ import { RESERVED_PREFIX_BYTE } from "../limits.ts";
 import type { Entry, Lsn, Millis, Origin, Seq, Stamp } from "../types.ts";
 import { ChangeLog } from "./change-log.ts";
 import { Digest } from "./digest.ts";
+import { type EntryRun, RUN_ENTRIES_MAX } from "./entry-run.ts";
 import { hashKey } from "./hash.ts";
 import { bucketOf, KeyIndex } from "./key-index.ts";
 import { OrderedKeys } from "./ordered-keys.ts";
@@ -104,6 +105,53 @@ export class EntryTable {
     this.#count(slot, 1);
     this.#records.tidy(this.#records.lengthAt(slot));
     return slot;
+  }
+
+  /**
+   * Takes entries that it gave in `copyChanges`, here or elsewhere, and fills in their slots, which count up from 0.
+   * Only for a table that has seen nothing else; its keys have to be put in order before it is used (`loadOrder`).
+   *
+   * @returns false if a key is there already: the table is of no use then
+   */
+  load(run: EntryRun): boolean {
+    this.#records.addRun(run);
+    for (let index = 0; index < run.count; index += 1) {
+      const slot = run.slots[index]!;
+      const lsn = run.lsns[index]!;
+      assert(lsn > this.#lastLsn, "lsns ascend");
+      this.#lastLsn = lsn;
+      if (!this.#index.addNew(slot, this.#records.rows.hashAt(slot))) return false;
+      this.#log.append(slot, lsn);
+      this.#count(slot, 1);
+    }
+    return true;
+  }
+
+  /** Puts loaded entries in the order of their keys: as `OrderedKeys.addRun`, the whole order from its beginning on. */
+  loadOrder(sharedLength: number, cells: Uint32Array): boolean {
+    return this.#order.addRun(sharedLength, cells);
+  }
+
+  /** Finds a loaded entry its place in the order. */
+  loadUnordered(slot: Slot): void {
+    this.#order.add(slot, this.#records.keyAt(slot));
+  }
+
+  /** Fills `run` with entries in the order of the change log: those above `after` up to `upTo`, until it has `bytesMax`. */
+  copyChanges(run: EntryRun, after: Lsn, upTo: Lsn, bytesMax: number): void {
+    run.reset();
+    let lsn = after;
+    while (run.count < RUN_ENTRIES_MAX && run.byteLength < bytesMax) {
+      const slot = this.#log.next(lsn, undefined);
+      if (slot === NO_SLOT || this.lsnAt(slot) > upTo) return;
+      lsn = this.lsnAt(slot);
+      this.#records.copyTo(run, slot);
+    }
+  }
+
+  /** What `loadOrder` takes, a piece of it, from above `key` on (undefined: from the beginning); undefined at the end. */
+  orderAbove(key: Uint8Array | undefined): { sharedLength: number; cells: Uint32Array } | undefined {
+    return this.#order.runAt(key === undefined ? this.#order.start : this.#order.search(key, true));
   }
 
   /** The value goes, all else stays: the key's place in the change log, its order and its expiry. */

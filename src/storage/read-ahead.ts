@@ -13,6 +13,8 @@ export class ReadAhead {
   #position: number;
   #pending: Promise<Buffer> | undefined;
   #bytes: Buffer = Buffer.alloc(0);
+  /** What the last but one piece was read into: allocating anew for every piece costs as much as reading it. */
+  #spare: ArrayBufferLike | undefined;
 
   /**
    * Begins to read at once. Whoever has made it calls `settle` before the file is closed.
@@ -64,7 +66,8 @@ export class ReadAhead {
 
   /** A piece with room before it, for what will be left of the one before. */
   async #read(position: number, count: number): Promise<Buffer> {
-    const buffer = Buffer.allocUnsafeSlow(this.#pieceBytes + count);
+    const buffer = Buffer.from(this.#spare ?? new ArrayBuffer(this.#pieceBytes * 2), 0, this.#pieceBytes + count);
+    this.#spare = undefined;
     const filled = await this.#file.read(buffer.subarray(this.#pieceBytes), position);
     return buffer.subarray(this.#pieceBytes, this.#pieceBytes + filled);
   }
@@ -72,6 +75,7 @@ export class ReadAhead {
   #join(piece: Buffer): Buffer {
     const left = this.#bytes;
     if (left.length > piece.byteOffset) return Buffer.concat([left, piece]);
+    if (left.buffer.byteLength === piece.buffer.byteLength) this.#spare = left.buffer;
     const joined = Buffer.from(piece.buffer, piece.byteOffset - left.length, left.length + piece.length);
     joined.set(left);
     return joined;

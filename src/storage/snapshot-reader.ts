@@ -1,6 +1,7 @@
 /** Reads snapshots: into a state when a store opens, or only to see whether they are whole. */
 import { createHash } from "node:crypto";
 import { DecodeError } from "../codec/bytes.ts";
+import { decodeRun } from "../codec/entry-runs.ts";
 import { FILE_HEADER_BYTES, FILE_HEADER_BYTES_MAX, type FileHeader, parseFileHeader } from "../codec/file-header.ts";
 import { decodeOps } from "../codec/ops.ts";
 import {
@@ -9,16 +10,21 @@ import {
   blockCrc,
   decodeEntriesBlock,
   decodeFooter,
+  decodeOrder,
+  decodeUnordered,
   type Footer,
   parseBlockHeader,
 } from "../codec/snapshots.ts";
 import type { CoreState } from "../core/core-state.ts";
-import { makeOrigin } from "../types.ts";
+import { EntryRun } from "../core/entry-run.ts";
+import { unreachable } from "../invariant.ts";
+import { type Lsn, makeOrigin } from "../types.ts";
 import type { DiskFile } from "./disk.ts";
 import { ReadAhead } from "./read-ahead.ts";
+import { OrderLoader } from "./snapshot-order.ts";
 
 /** Read at once, and worked through between two turns of the event loop; a block may be larger. */
-const PIECE_BYTES = 64 * 1024;
+const PIECE_BYTES = 256 * 1024;
 
 /** Gets each block but the footer, valid during the call. A DecodeError from here means a damaged snapshot. */
 type OnBlock = (kind: BlockKind, payload: Uint8Array, fileBytes: number) => void;
@@ -39,24 +45,85 @@ export async function loadSnapshot(
   state: CoreState,
   onProgress: (bytes: number) => void,
 ): Promise<Footer | undefined> {
-  let entries = 0;
+  const loading = new Loading(state, header.lsn);
   const footer = await readBlocks(file, seed, (kind, payload, fileBytes) => {
-    if (kind === "ops") {
-      for (const op of decodeOps(payload)) state.execute(op);
-    } else {
-      const block = decodeEntriesBlock(payload);
-      block.entries.forEach((entry, index) => {
-        const lsn = block.lsns[index] ?? 0;
-        if (lsn <= state.lsn || lsn > header.lsn) throw new DecodeError("an entry out of its place");
-        state.load(entry, lsn);
-      });
-      entries += block.entries.length;
-    }
+    loading.take(kind, payload);
     onProgress(fileBytes);
   });
-  if (footer === undefined || footer.entries !== entries) return undefined;
+  if (footer === undefined || !loading.isWhole(footer)) return undefined;
   state.loaded(header.lsn, makeOrigin(header.nodeId, header.epoch));
   return footer;
+}
+
+/** What the blocks of a snapshot make of a fresh state. */
+class Loading {
+  readonly #state: CoreState;
+  readonly #lsnMax: Lsn;
+  readonly #run = new EntryRun();
+  readonly #order: OrderLoader;
+  #entries = 0;
+  #ordering = false;
+
+  constructor(state: CoreState, lsnMax: Lsn) {
+    this.#state = state;
+    this.#lsnMax = lsnMax;
+    this.#order = new OrderLoader(state.table);
+  }
+
+  /** @throws DecodeError */
+  take(kind: BlockKind, payload: Uint8Array): void {
+    switch (kind) {
+      case "ops":
+        for (const op of decodeOps(payload)) this.#state.execute(op);
+        return;
+      case "columns":
+        return this.#takeColumns(payload);
+      case "order":
+        this.#ordering = true;
+        for (const piece of decodeOrder(payload)) this.#order.add(piece);
+        return;
+      case "unordered":
+        this.#ordering = true;
+        return this.#order.addUnordered(decodeUnordered(payload));
+      case "entries":
+        return this.#takeEntries(payload);
+      case "footer":
+        return;
+      default:
+        unreachable(kind);
+    }
+  }
+
+  /** Whether everything is there and in order. */
+  isWhole(footer: Footer): boolean {
+    return footer.entries === this.#entries && this.#order.left === 0;
+  }
+
+  #takeColumns(payload: Uint8Array): void {
+    const run = this.#run;
+    decodeRun(payload, run);
+    this.#checkPlaces(run.lsns[0] ?? 0, run.lsns[run.count - 1] ?? 0);
+    if (this.#ordering) throw new DecodeError("entries behind the order");
+    if (this.#state.table.size !== this.#entries) throw new DecodeError("entries of two formats");
+    if (!this.#state.loadRun(run)) throw new DecodeError("a key comes twice");
+    this.#order.expect(run);
+    this.#entries += run.count;
+  }
+
+  /** Of format 1: one by one. */
+  #takeEntries(payload: Uint8Array): void {
+    const { entries, lsns } = decodeEntriesBlock(payload);
+    entries.forEach((entry, index) => {
+      const lsn = lsns[index] ?? 0;
+      this.#checkPlaces(lsn, lsn);
+      this.#state.load(entry, lsn);
+    });
+    this.#entries += entries.length;
+  }
+
+  #checkPlaces(first: Lsn, last: Lsn): void {
+    if (first <= this.#state.lsn || last > this.#lsnMax) throw new DecodeError("an entry out of its place");
+  }
 }
 
 /** Whether the file is a whole snapshot, down to the SHA-256. @throws what the disk throws */

@@ -8,22 +8,34 @@
  */
 import { createHash } from "node:crypto";
 import { ByteWriter } from "../codec/bytes.ts";
+import { encodeRun } from "../codec/entry-runs.ts";
 import { encodeFileHeader, type FileHeader } from "../codec/file-header.ts";
 import { encodeOps } from "../codec/ops.ts";
-import { BLOCK_HEADER_BYTES, type BlockKind, encodeEntriesBlock, encodeFooter, sealBlock } from "../codec/snapshots.ts";
+import {
+  BLOCK_HEADER_BYTES,
+  type BlockKind,
+  encodeFooter,
+  encodeOrder,
+  ORDER_PIECE_MAX,
+  sealBlock,
+} from "../codec/snapshots.ts";
 import type { CoreState } from "../core/core-state.ts";
+import { EntryRun } from "../core/entry-run.ts";
 import type { StateOp } from "../core/ops.ts";
-import { NO_SLOT } from "../core/table.ts";
 import { ReplicaError } from "../errors.ts";
-import { type Entry, epochOf, type Lsn } from "../types.ts";
+import { epochOf, type Lsn } from "../types.ts";
 import type { Disk, DiskFile } from "./disk.ts";
 import { replaceFile, snapshotName } from "./files.ts";
+import { EntryNumbers } from "./snapshot-order.ts";
 import { checkSnapshot } from "./snapshot-reader.ts";
 import type { Cut } from "./wal.ts";
 
-/** A block is closed once it has this many bytes or entries: about 1 ms of work between two turns of the event loop. */
+/** A block is closed once it has this many bytes: about 1 ms of work between two turns of the event loop. */
 const BLOCK_BYTES = 64 * 1024;
-const BLOCK_ENTRIES_MAX = 512;
+/** And this many ops, or numbers of entries. */
+const BLOCK_OPS_MAX = 512;
+/** Pieces of the order in a block: of up to 512 keys. */
+const BLOCK_PIECES = 8;
 
 export interface SnapshotRequest {
   readonly disk: Disk;
@@ -53,10 +65,12 @@ export function writeSnapshot(request: SnapshotRequest): Promise<number> {
   return replaceFile(disk, directory, snapshotName(cut.number), async (file) => {
     const output = new SnapshotOutput(file, header);
     await output.begin();
-    for (let from = 0; from < bookkeeping.length; from += BLOCK_ENTRIES_MAX) {
-      await output.block("ops", (writer) => encodeOps(writer, bookkeeping.slice(from, from + BLOCK_ENTRIES_MAX)));
+    for (let from = 0; from < bookkeeping.length; from += BLOCK_OPS_MAX) {
+      await output.block("ops", (writer) => encodeOps(writer, bookkeeping.slice(from, from + BLOCK_OPS_MAX)));
     }
-    const entries = await writeEntries(output, state, cut.lsn, checkAbort);
+    const numbers = new EntryNumbers();
+    const entries = await writeEntries(output, state, cut.lsn, numbers, checkAbort);
+    await writeOrder(output, state, cut.lsn, numbers, checkAbort);
     // What was taken up to here may rest on records that are still under way.
     const endLsn = state.lsn;
     const requiredRecords = await request.untilDurable(endLsn);
@@ -82,27 +96,56 @@ async function writeEntries(
   output: SnapshotOutput,
   { table }: CoreState,
   cutLsn: Lsn,
+  numbers: EntryNumbers,
   checkAbort: () => void,
 ): Promise<number> {
+  const run = new EntryRun();
   let written = 0;
-  for (let lsn = 0; ; ) {
+  for (let lsn = 0; ; lsn = run.lsns[run.count - 1] ?? 0) {
     checkAbort();
-    const entries: Entry[] = [];
-    const lsns: Lsn[] = [];
-    for (let bytes = 0; bytes < BLOCK_BYTES && entries.length < BLOCK_ENTRIES_MAX; ) {
-      const slot = table.nextChange(lsn);
-      if (slot === NO_SLOT || table.lsnAt(slot) > cutLsn) break;
-      lsn = table.lsnAt(slot);
-      const entry = table.entryAt(slot);
-      entries.push(entry);
-      lsns.push(lsn);
-      bytes += entry.key.length + (entry.value?.length ?? 0);
-    }
-    if (entries.length === 0) return written;
-    written += entries.length;
-    // Encoded before anything else can run: the entries are views into the table.
-    await output.block("entries", (writer) => encodeEntriesBlock(writer, entries, lsns));
+    table.copyChanges(run, lsn, cutLsn, BLOCK_BYTES);
+    if (run.count === 0) return written;
+    written += run.count;
+    numbers.add(run);
+    await output.block("columns", (writer) => encodeRun(writer, run));
   }
+}
+
+/** The order of the keys as it is now, of the entries that were written and are as they were. */
+async function writeOrder(
+  output: SnapshotOutput,
+  { table }: CoreState,
+  cutLsn: Lsn,
+  numbers: EntryNumbers,
+  checkAbort: () => void,
+): Promise<void> {
+  const cells = new Uint32Array(ORDER_PIECE_MAX * 2);
+  for (let key: Uint8Array | undefined, atEnd = false; !atEnd; ) {
+    checkAbort();
+    await output.block("order", (writer) => {
+      for (let pieces = 0; pieces < BLOCK_PIECES && !atEnd; pieces += 1) {
+        const piece = table.orderAbove(key);
+        atEnd = piece === undefined;
+        if (piece === undefined) break;
+        const length = numbers.take(piece.cells, table, cutLsn, cells);
+        if (length > 0) encodeOrder(writer, piece.sharedLength, cells, length);
+        key = table.keyAt(piece.cells.at(-1) ?? 0).slice();
+      }
+    });
+  }
+  let rest: number[] = [];
+  const writeRest = async (): Promise<void> => {
+    const block = rest;
+    rest = [];
+    await output.block("unordered", (writer) => {
+      for (const number of block) writer.u32(number);
+    });
+  };
+  for (const number of numbers.rest()) {
+    rest.push(number);
+    if (rest.length === BLOCK_OPS_MAX) await writeRest();
+  }
+  await writeRest();
 }
 
 class SnapshotOutput {
@@ -123,11 +166,12 @@ class SnapshotOutput {
     return this.#put(this.#header);
   }
 
-  block(kind: BlockKind, encode: (writer: ByteWriter) => void): Promise<void> {
+  /** A block of which nothing is written is none. */
+  async block(kind: BlockKind, encode: (writer: ByteWriter) => void): Promise<void> {
     this.#writer.reset();
     this.#writer.skip(BLOCK_HEADER_BYTES);
     encode(this.#writer);
-    return this.#seal(this.#writer.bytes(), kind);
+    if (this.#writer.length > BLOCK_HEADER_BYTES) await this.#seal(this.#writer.bytes(), kind);
   }
 
   end(counters: { entries: number; requiredRecords: number; endLsn: Lsn }): Promise<void> {

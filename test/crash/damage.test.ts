@@ -281,7 +281,7 @@ describe("whole files", () => {
 
   test.each(["0000000003.log", "0000000003.snapshot"])("a newer format of %s is refused", async (name) => {
     const disk = closed.clone(true);
-    rewriteHeader(disk.bytesOf(pathOf(name)), (header) => header.writeUInt16LE(2, 8));
+    rewriteHeader(disk.bytesOf(pathOf(name)), (header) => header.writeUInt16LE(3, 8));
     expect(await judge(disk, name)).toBe("ERR_FORMAT_VERSION");
   });
 

@@ -1,5 +1,5 @@
 /**
- * A small store, byte by byte as format 1 has it on disks. If this fails, old directories cannot be read any more:
+ * A small store, byte by byte as it is on disks: a log of format 1, and snapshots of format 1 and 2. If this fails, old directories cannot be read any more:
  * raise the format version and add files, never change these.
  */
 import { readFileSync } from "node:fs";
@@ -11,6 +11,8 @@ import { readLog, readSnapshot } from "./storage/independent-reader.ts";
 
 const LOG = "0000000002.log";
 const SNAPSHOT = "0000000002.snapshot";
+/** Of which format 1 is read and no longer written. */
+const FORMATS = ["0000000002.snapshot-1", "0000000002.snapshot-2"];
 const OTHER = "other/00000000000000bb" as Origin;
 
 async function write(): Promise<{ disk: MemoryDisk; opened: OpenedStore }> {
@@ -57,19 +59,24 @@ async function write(): Promise<{ disk: MemoryDisk; opened: OpenedStore }> {
 const golden = (name: string): Buffer =>
   Buffer.from(readFileSync(new URL(`storage/${name}.hex`, import.meta.url), "utf8").replaceAll(/\s/g, ""), "hex");
 
-test.each([LOG, SNAPSHOT])("%s is written as it always was", async (name) => {
+test.each([
+  [LOG, LOG],
+  [SNAPSHOT, "0000000002.snapshot-2"],
+])("%s is written as %s always was", async (name, as) => {
   const { disk, opened } = await write();
   await opened.store.close();
-  expect(hexOf(disk.bytesOf(`${DIRECTORY}/${name}`))).toEqual(hexOf(golden(name)));
+  expect(hexOf(disk.bytesOf(`${DIRECTORY}/${name}`))).toEqual(hexOf(golden(as)));
 });
 
-test("the golden files open", async () => {
+test.each(FORMATS)("the golden files open, with %s", async (snapshot) => {
   const { opened } = await write();
   const disk = new MemoryDisk();
   await disk.makeDirectory(DIRECTORY);
-  for (const name of [LOG, SNAPSHOT]) disk.put(`${DIRECTORY}/${name}`, golden(name));
+  disk.put(`${DIRECTORY}/${LOG}`, golden(LOG));
+  disk.put(`${DIRECTORY}/${SNAPSHOT}`, golden(snapshot));
   const readOnly = await open(disk, { nodeId: "näme" as NodeId, readOnly: true });
   expect(contentsOf(readOnly.state)).toEqual(contentsOf(opened.state));
+  expect(readOnly.state.table.digestRoot()).toBe(opened.state.table.digestRoot());
   expect((await disk.list(DIRECTORY)).sort()).toEqual([LOG, SNAPSHOT]);
 });
 
@@ -99,8 +106,8 @@ describe("a reader that shares no code with the store, written after FORMAT.md,"
     expect(records[2]?.ops).toEqual([{ rotate: "ffffffffffffff01" }]);
   });
 
-  test("reads the snapshot", () => {
-    const { header, ops, entries, footer } = readSnapshot(golden(SNAPSHOT));
+  test.each(FORMATS)("reads %s", (name) => {
+    const { header, ops, entries, order, unordered, footer } = readSnapshot(golden(name));
     expect(header).toMatchObject({ number: 2, records: 4, lsn: 3, nodeId: "näme" });
     const origin = "näme/0000000000000002";
     expect(ops).toEqual([
@@ -113,6 +120,8 @@ describe("a reader that shares no code with the store, written after FORMAT.md,"
       { lsn: 2, key: "ö", value: "", stamp: 2 ** 49, origin: OTHER, seq: 300, expiresAt: 0 },
       { lsn: 3, key: "b", value: null, stamp: 1002, origin, seq: 2, expiresAt: 0 },
     ]);
+    // Keys have an order since format 2, tombstones never.
+    expect([order, unordered]).toEqual([name === FORMATS[0] ? [] : [0, 1], []]);
     expect(footer).toEqual({ entries: 3, required: 4, endLsn: 3 });
   });
 });

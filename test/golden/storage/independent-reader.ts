@@ -26,6 +26,8 @@ export function readSnapshot(bytes: Buffer) {
   const { header, seed } = readHeader(bytes, "wavekvS\n");
   const ops: unknown[] = [];
   const entries: unknown[] = [];
+  const order: number[] = [];
+  const unordered: number[] = [];
   let last = seed;
   for (let at = 192; ; ) {
     const end = at + 12 + bytes.readUInt32LE(at + 4);
@@ -41,19 +43,67 @@ export function readSnapshot(bytes: Buffer) {
       const found = new EntryReader(cursor).entries();
       must(found.length === lsns.length, "one lsn per entry");
       found.forEach((entry, index) => entries.push({ lsn: lsns[index], ...entry }));
+    } else if (kind === 4) entries.push(...readColumns(payload));
+    else if (kind === 5) {
+      for (const cursor = new Cursor(payload); cursor.at < payload.length; ) {
+        const shared = cursor.take(2).readUInt16LE(0);
+        for (let left = cursor.take(2).readUInt16LE(0); left > 0; left--) {
+          const word = cursor.take(4).readUInt32LE(0);
+          const number = cursor.take(4).readUInt32LE(0);
+          const key = Buffer.from((entries[number] as { key: string }).key);
+          const padded = Buffer.concat([key.subarray(shared), Buffer.alloc(4)]);
+          must(padded.readUInt32BE(0) === word, "four bytes of a key");
+          order.push(number);
+        }
+      }
+    } else if (kind === 6) {
+      for (let offset = 0; offset < payload.length; offset += 4) unordered.push(payload.readUInt32LE(offset));
     } else {
       must(kind === 3 && end === bytes.length, "the footer is last");
       must(createHash("sha256").update(bytes.subarray(0, at)).digest().equals(payload.subarray(24, 56)), "SHA-256");
       const [count, required, endLsn] = [0, 8, 16].map((offset) => Number(payload.readBigUInt64LE(offset)));
-      return { header, ops, entries, footer: { entries: count, required, endLsn } };
+      return { header, ops, entries, order, unordered, footer: { entries: count, required, endLsn } };
     }
     at = end;
   }
 }
 
+function readColumns(payload: Buffer): unknown[] {
+  const cursor = new Cursor(payload);
+  const count = cursor.varint();
+  const names = Array.from({ length: cursor.varint() }, () => `${cursor.text()}/${cursor.take(8).toString("hex")}`);
+  const column = (): number[] => {
+    const width = cursor.byte();
+    const least = cursor.varint();
+    return Array.from({ length: count }, () => {
+      const bytes = cursor.take(width);
+      return least + [...bytes].reduce((sum, byte, index) => sum + byte * 256 ** index, 0);
+    });
+  };
+  const [origins = [], lsns = [], stamps = [], seqs = [], expiries = [], keys = [], values = []] = Array.from(
+    { length: 7 },
+    column,
+  );
+  const hashes = Array.from({ length: count }, () => cursor.take(8));
+  const entries = lsns.map((lsn, index) => {
+    const valueLength = values[index] ?? 0;
+    must((hashes[index]?.readBigUInt64LE(0) === 0n) === (valueLength === 0), "entry hash");
+    cursor.take(4);
+    const key = cursor.take(keys[index] ?? 0).toString();
+    const value = valueLength === 0 ? null : cursor.take(valueLength - 1).toString("hex");
+    while ((cursor.at - payload.length) % 4 !== 0) must(cursor.byte() === 0, "padding");
+    const origin = names[origins[index] ?? 0] ?? "";
+    return { lsn, key, value, stamp: stamps[index], origin, seq: seqs[index], expiresAt: expiries[index] };
+  });
+  must(cursor.at === payload.length, "the end of a block");
+  return entries;
+}
+
 function readHeader(bytes: Buffer, magic: string) {
   must(bytes.toString("latin1", 0, 8) === magic, "magic");
-  must(bytes.readUInt16LE(8) === 1 && bytes.readUInt16LE(10) === 192, "version and size");
+  const version = bytes.readUInt16LE(8);
+  must(version === 1 || (version === 2 && magic === "wavekvS\n"), "version");
+  must(bytes.readUInt16LE(10) === 192, "size");
   const seed = bytes.readUInt32LE(188);
   must(crc32(bytes.subarray(0, 188)) === seed, "checksum of the header");
   const [number, records, lsn] = [16, 24, 32].map((at) => Number(bytes.readBigUInt64LE(at)));

@@ -1,0 +1,211 @@
+/** What a table gives as runs and order, another takes: beside a table into which the entries were set one by one. */
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { ByteWriter, DecodeError } from "../../../src/codec/bytes.ts";
+import { decodeRun, encodeRun } from "../../../src/codec/entry-runs.ts";
+import { EntryRun, RUN_ENTRIES_MAX } from "../../../src/core/entry-run.ts";
+import { EntryTable, NO_SLOT } from "../../../src/core/table.ts";
+import { VersionVector } from "../../../src/core/version-vector.ts";
+import { DIGEST_BUCKETS } from "../../../src/limits.ts";
+import { type Entry, type Epoch, makeOrigin, type NodeId } from "../../../src/types.ts";
+import { entry as anyEntry } from "../../models/arbitrary-codec.ts";
+import { randomBelow } from "./random-below.ts";
+
+const origins = ["a", "b", "c"].map((name) => makeOrigin(name as NodeId, "0123456789abcdef" as Epoch));
+
+/** Everything that can be asked of a table, but for its slots. */
+function contentsOf(table: EntryTable): unknown {
+  const log: unknown[] = [];
+  for (let slot = table.nextChange(0); slot !== NO_SLOT; slot = table.nextChange(table.lsnAt(slot))) {
+    const { key, value, ...rest } = table.entryAt(slot);
+    if (table.find(key) !== slot) throw new Error(`${hex(key)} is not found`);
+    log.push({
+      ...rest,
+      key: hex(key),
+      value: value && hex(value),
+      lsn: table.lsnAt(slot),
+      bucket: table.bucketAt(slot),
+    });
+  }
+  return {
+    log,
+    order: [...table.range({ gte: Uint8Array.of(0) })].map(({ key }) => hex(key)),
+    backwards: [...table.range({ reverse: true })].map(({ key, seq }) => [hex(key), seq]),
+    digests: Array.from({ length: DIGEST_BUCKETS }, (_, index) => table.digestBucket(index)).join(),
+    root: table.digestRoot(),
+    counts: [table.size, table.live, table.tombstones, table.bytes, table.lastLsn],
+    expired: table.expired(Number.MAX_SAFE_INTEGER, 1e6).map((slot) => table.expiresAt(slot)),
+    expiring: table
+      .expired(Number.MAX_SAFE_INTEGER, 1e6)
+      .map((slot) => hex(table.keyAt(slot)))
+      .sort(),
+    uncovered: table.nextChange(0, new VersionVector(origins.map((origin) => [origin, 20]))) === NO_SLOT,
+  };
+}
+
+/** Of long keys what tells them apart: a failure is to be read. */
+function hex(bytes: Uint8Array): string {
+  return bytes.length > 50 ? `${bytes.length} x ${bytes[0]}` : Buffer.from(bytes).toString("hex");
+}
+
+/** By way of the bytes of a snapshot. */
+function reload(table: EntryTable, bytesMax = 64 * 1024): EntryTable {
+  const loaded = new EntryTable();
+  const [from, to] = [new EntryRun(), new EntryRun()];
+  const numbers = new Map<string, number>();
+  for (let lsn = 0; ; lsn = from.lsns[from.count - 1]!) {
+    table.copyChanges(from, lsn, table.lastLsn, bytesMax);
+    if (from.count === 0) break;
+    const writer = new ByteWriter();
+    encodeRun(writer, from);
+    decodeRun(writer.bytes(), to);
+    expect(loaded.load(to)).toBe(true);
+    for (const slot of to.slots.subarray(0, to.count)) numbers.set(hex(loaded.keyAt(slot)), slot);
+  }
+  for (let key: Uint8Array | undefined; ; ) {
+    const piece = table.orderAbove(key);
+    if (piece === undefined) break;
+    key = table.keyAt(piece.cells.at(-1)!).slice();
+    const cells = piece.cells.map((cell, at) => (at % 2 === 0 ? cell : numbers.get(hex(table.keyAt(cell)))!));
+    expect(loaded.loadOrder(piece.sharedLength, cells)).toBe(true);
+  }
+  return loaded;
+}
+
+/** Changes as they come: most keys live, some go, some expire; keys of several lengths, some values that get a slab of their own. */
+function churn(tables: readonly EntryTable[], changes: number, keys: number, seed: number): void {
+  const below = randomBelow(seed);
+  for (let change = 0; change < changes; change += 1) {
+    const number = below(keys);
+    const key = Buffer.from(`key/${"x".repeat(number % 7)}${number % 5}/${number}`);
+    const held = tables[0]!.find(key);
+    const kind = below(20);
+    const seq = tables[0]!.lastLsn + 1;
+    const entry: Entry = {
+      key,
+      value: kind === 0 ? null : Buffer.alloc(kind === 1 ? below(40_000) : below(60), seq),
+      stamp: 2 ** 50 + seq * 3,
+      origin: origins[below(3)]!,
+      seq,
+      expiresAt: kind < 4 ? 1 + below(1000) : 0,
+    };
+    for (const table of tables) {
+      const slot = table.find(key);
+      if (kind === 5 && held !== NO_SLOT) table.remove(slot);
+      else if (kind === 6 && held !== NO_SLOT && !table.isTombstone(slot)) table.expire(slot);
+      else table.set(entry, seq);
+    }
+  }
+}
+
+test.each([
+  [1, 1],
+  [40, 30],
+  [600, 500],
+  [5_000, 4_000],
+])("a table of %i changes of %i keys is the same when it was loaded, and stays so", (changes, keys) => {
+  const table = new EntryTable();
+  churn([table], changes, keys, changes);
+  const loaded = reload(table);
+  expect(contentsOf(loaded)).toEqual(contentsOf(table));
+  churn([table, loaded], changes, keys, 7);
+  expect(contentsOf(loaded)).toEqual(contentsOf(table));
+});
+
+test("an empty table has no runs and no order", () => {
+  expect(contentsOf(reload(new EntryTable()))).toEqual(contentsOf(new EntryTable()));
+});
+
+test("a run is closed by bytes, by its number of entries, or by the lsn up to which it goes", () => {
+  const table = new EntryTable();
+  churn([table], 3000, 1e9, 1);
+  const run = new EntryRun();
+  table.copyChanges(run, 0, table.lastLsn, Number.MAX_SAFE_INTEGER);
+  expect(run.count).toBe(RUN_ENTRIES_MAX);
+  table.copyChanges(run, 0, table.lastLsn, 1);
+  expect(run.count).toBe(1);
+  table.copyChanges(run, 5, 7, Number.MAX_SAFE_INTEGER);
+  expect([...run.lsns.subarray(0, run.count)]).toEqual([6, 7]);
+});
+
+test("a key that comes twice is refused", () => {
+  const table = new EntryTable();
+  churn([table], 1, 1, 1);
+  const run = new EntryRun();
+  table.copyChanges(run, 0, 1, 1000);
+  const loaded = new EntryTable();
+  expect(loaded.load(run)).toBe(true);
+  run.lsns[0] = 2;
+  expect(loaded.load(run)).toBe(false);
+});
+
+test("an order that is none is refused: descending words, keys not above those before, more shared than is", () => {
+  const table = new EntryTable();
+  const run = new EntryRun();
+  for (const [index, key] of ["aaaa1", "aaaa2", "aaaa3"].entries()) {
+    table.set(
+      { key: Buffer.from(key), value: Buffer.of(1), stamp: 9, origin: origins[0]!, seq: 1, expiresAt: 0 },
+      index + 1,
+    );
+  }
+  table.copyChanges(run, 0, 3, 1000);
+  const load = (...pieces: [shared: number, cells: number[]][]): boolean[] => {
+    const loaded = new EntryTable();
+    expect(loaded.load(run)).toBe(true);
+    return pieces.map(([shared, cells]) => loaded.loadOrder(shared, Uint32Array.from(cells)));
+  };
+  const [one, two, three] = [0x31000000, 0x32000000, 0x33000000];
+  expect(load([4, [one, 0, two, 1]], [4, [three, 2]])).toEqual([true, true]);
+  expect(load([4, [two, 1, one, 0]])).toEqual([false]);
+  expect(load([4, [two, 1]], [4, [one, 0]])).toEqual([true, false]);
+  expect(load([4, [two, 1]], [4, [two, 1]])).toEqual([true, false]);
+  expect(load([5, [0, 0, 0, 1]])).toEqual([false]);
+  expect(load([6, [0, 0]])).toEqual([false]);
+});
+
+test("runs of any entries read as they were written", () => {
+  fc.assert(
+    fc.property(fc.array(anyEntry, { minLength: 1, maxLength: 30, size: "max" }), (entries) => {
+      const table = new EntryTable();
+      for (const [index, entry] of entries.entries()) table.set(entry, 1 + index * 2 ** 46);
+      expect(contentsOf(reload(table, 200))).toEqual(contentsOf(table));
+    }),
+    { numRuns: 100 },
+  );
+});
+
+test("cut, changed or arbitrary bytes are a run, or a DecodeError", () => {
+  const table = new EntryTable();
+  churn([table], 12, 10, 3);
+  const run = new EntryRun();
+  table.copyChanges(run, 0, table.lastLsn, 500);
+  const writer = new ByteWriter();
+  encodeRun(writer, run);
+  const good = writer.copy();
+  const into = new EntryRun();
+  const attempt = (bytes: Uint8Array): void => {
+    try {
+      decodeRun(bytes, into);
+    } catch (error) {
+      expect(error).toBeInstanceOf(DecodeError);
+      return;
+    }
+    expect(into.recordsLength()).toBe(into.byteLength);
+    const isGood = (index: number): boolean =>
+      into.origins[into.originIndexes[index]!] !== undefined &&
+      [into.lsns, into.stamps, into.seqs, into.keyLengths].every((column) => column[index]! > 0);
+    expect(Array.from({ length: into.count }, (_, index) => isGood(index))).not.toContain(false);
+  };
+  for (let length = 0; length < good.length; length += 1) {
+    expect(() => decodeRun(good.subarray(0, length), into)).toThrow(DecodeError);
+  }
+  expect(() => decodeRun(Buffer.concat([good, Buffer.alloc(1)]), into)).toThrow(DecodeError);
+  for (let at = 0; at < good.length; at += 1) {
+    for (const change of [1, 0x80, 0xff]) {
+      const bytes = good.slice();
+      bytes[at]! ^= change;
+      attempt(bytes);
+    }
+  }
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 60 }), attempt));
+});
