@@ -1,9 +1,10 @@
 /** Measures this library, the peers that a user would pick instead, and the limit, in one run. */
-import { appendFileSync } from "node:fs";
+import { appendFileSync, readFileSync } from "node:fs";
 import { CommandError, parseFlags, parseNumber, print, runCommand, UsageError } from "../demo/filesync/tools.ts";
+import { byWorkload, writeDocuments } from "./bench/documents.ts";
 import { installPeers } from "./bench/peers.ts";
 import { textTable } from "./bench/report.ts";
-import { type Run, runToLines } from "./bench/results.ts";
+import { type Run, runsOfLines, runToLines } from "./bench/results.ts";
 import { runWorkload } from "./bench/run.ts";
 import { WORKLOADS } from "./bench/workloads.ts";
 
@@ -23,6 +24,7 @@ peer, and which targets are met. The peers are installed at the first use.
   --out FILE      adds the JSON lines to a file as well, as soon as a workload is done
   --write         takes what was measured into scripts/bench: results.jsonl, RESULTS.md and the plots, and into the README.
                   Workloads that were not measured stay as they were
+  --from FILE     measures nothing, and takes the JSON lines of --out instead
   --list          names the workloads
 
 Exit codes: 0 everything ran, whatever came of the targets; 1 something did not run; 2 wrong use.
@@ -37,6 +39,7 @@ await runCommand(HELP, async (signal) => {
     "no-peers": { type: "boolean", default: false },
     json: { type: "boolean", default: false },
     out: { type: "string" },
+    from: { type: "string" },
     write: { type: "boolean", default: false },
     list: { type: "boolean", default: false },
   });
@@ -48,6 +51,7 @@ await runCommand(HELP, async (signal) => {
   }
   if (values.write && values.quick)
     throw new UsageError("--write takes no figures of --quick: they say nothing about speed");
+  if (values.from !== undefined) return useFile(values.from, values.write);
   if (values.write && values["no-peers"]) throw new UsageError("--write needs the peers: leave --no-peers away");
   const rounds = values.rounds === undefined ? (values.quick ? 1 : 5) : parseNumber("rounds", values.rounds, 1, 100);
   const chosen = chooseWorkloads(values.only);
@@ -73,6 +77,7 @@ await runCommand(HELP, async (signal) => {
     if (values.json) for (const line of lines) print(line);
     else print(`\n${textTable(workload, run)}`);
   }
+  if (values.write) writeDocuments(WORKLOADS, runs);
   if (scale === "quick" && !values.json) print("\nSizes of --quick say nothing about speed.");
   return runs.some(({ failures }) => failures.length > 0) ? 1 : 0;
 });
@@ -93,6 +98,21 @@ function checkSizes(wanted: readonly string[], known: readonly string[]): void {
   if (unknown !== undefined) {
     throw new UsageError(`no chosen workload has the size "${unknown}"; there are ${[...new Set(known)].join(", ")}`);
   }
+}
+
+function useFile(path: string, isWritten: boolean): number {
+  let runs: Run[];
+  try {
+    runs = runsOfLines(readFileSync(path, "utf8"));
+  } catch (error) {
+    throw new CommandError(`${path} cannot be read: ${(error as Error).message}`);
+  }
+  const small = runs.find(({ scale }) => scale === "quick");
+  if (isWritten && small !== undefined)
+    throw new CommandError(`${path} has figures of --quick: they say nothing about speed`);
+  for (const [workload, run] of byWorkload(WORKLOADS, runs)) print(`\n${textTable(workload, run)}`);
+  if (isWritten) writeDocuments(WORKLOADS, runs);
+  return 0;
 }
 
 function appendTo(path: string, lines: readonly string[]): void {

@@ -1,19 +1,27 @@
 /** All workloads, in the order in which they are shown. */
 import type { Workload } from "./workload.ts";
 import { batches, durable } from "./workloads/durable.ts";
+import { growth } from "./workloads/growth.ts";
 import { memory } from "./workloads/memory.ts";
+import { checkpoint, opening } from "./workloads/open.ts";
 import { reads } from "./workloads/reads.ts";
 import { bootstrap, catchUp, difference, idle, latency, live } from "./workloads/replication.ts";
+
+import { ycsb } from "./workloads/ycsb.ts";
 
 export const WORKLOADS: readonly Workload[] = [
   memory,
   reads,
+  ycsb,
   durable,
   batches,
+  opening,
+  checkpoint,
   bootstrap,
   catchUp,
   difference,
   live,
   latency,
   idle,
+  growth,
 ];

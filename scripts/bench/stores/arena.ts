@@ -38,6 +38,11 @@ export class Arena implements Store {
     this.#end += bytes;
   }
 
+  /** As `put`, for what is encoded already. */
+  putBytes(key: Uint8Array, value: Uint8Array): void {
+    this.put(latin1(key), latin1(value));
+  }
+
   get(key: string): string | undefined {
     const place = this.#index[this.#slotOf(key)] ?? 0;
     if (place === 0) return undefined;
@@ -81,4 +86,8 @@ export class Arena implements Store {
       this.#index[this.#slotOf(this.#bytes.toString("latin1", from, from + this.#bytes.readUInt16LE(place)))] = place;
     }
   }
+}
+
+function latin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
 }

@@ -1,0 +1,135 @@
+/** Which plots there are, and what of the results each of them shows. */
+import { describeValue } from "./report.ts";
+import { type Run, seriesOf } from "./results.ts";
+import { median } from "./statistics.ts";
+import { type Chart, type ChartLine, chartSvg } from "./svg.ts";
+import type { System, Workload } from "./workload.ts";
+
+interface Plot {
+  /** Of the file, without `.svg`. */
+  readonly name: string;
+  readonly workload: string;
+  readonly chart: (workload: Workload, run: Run) => Chart;
+}
+
+const milliseconds = (value: number): string => describeValue(value, "ms").replace(/\.0+(?= )/, "");
+
+export const PLOTS: readonly Plot[] = [
+  {
+    name: "throughput",
+    workload: "durable",
+    chart: (workload, run) => ({
+      title: "Durable puts a second",
+      note: "Each writer waits until its put is on the disk. Higher is better.",
+      xLabel: "concurrent writers",
+      yLabel: "puts a second",
+      isYLogarithmic: true,
+      lines: linesBySize(workload, run, "put"),
+      describeY: rate,
+    }),
+  },
+  {
+    name: "latency",
+    workload: "latency",
+    chart: (workload, run) => {
+      const words = ["p50", "p90", "p99", "p99.9"];
+      return {
+        title: "From a put to the event on another replica",
+        note: "Two processes on one machine over a WebSocket, in memory. Lower is better.",
+        xLabel: "percentile of the puts",
+        yLabel: "milliseconds",
+        words,
+        isYLogarithmic: true,
+        lines: linesOf(workload, (system) =>
+          words.flatMap((figure, index) => pointOf(run, "in memory", system, figure, index)),
+        ),
+        describeY: milliseconds,
+      };
+    },
+  },
+  {
+    name: "memory",
+    workload: "memory",
+    chart: (workload, run) => ({
+      title: "Memory for each entry",
+      note: "Keys of 20 bytes, values of 100; resident, after a full collection. Lower is better.",
+      xLabel: "entries",
+      yLabel: "bytes for each entry",
+      isYLogarithmic: true,
+      lines: linesBySize(workload, run, "bytes per entry"),
+      describeY: (value) => describeValue(value, "B").replace(/\.0+(?= )/, ""),
+    }),
+  },
+  {
+    name: "catch-up",
+    workload: "difference",
+    chart: (workload, run) => ({
+      title: "Catching up on 10⁵ entries",
+      note: "A replica was away and comes back: from the connection to having all, durably. Lower is better.",
+      xLabel: "entries missed",
+      yLabel: "milliseconds",
+      isYLogarithmic: true,
+      lines: linesBySize(workload, run, "time"),
+      describeY: milliseconds,
+    }),
+  },
+  {
+    name: "growth",
+    workload: "growth",
+    chart: (workload, run) => ({
+      title: "What one write costs in a cluster",
+      note: "Simulated, converged clusters of so many replicas; the writes come from all of them. Lower is better.",
+      xLabel: "replicas",
+      yLabel: "for each write and replica",
+      isYLogarithmic: true,
+      lines: ["messages", "bytes", "times it arrives"]
+        .flatMap((figure, index): ChartLine[] => {
+          const points = sizes(run).flatMap((size) => pointOf(run, size, "wavekv", figure, size));
+          const style = index === 0 ? "ours" : "peer";
+          return points.length === 0 ? [] : [{ name: figure, style, points }];
+        })
+        .filter(({ points }) => points.length > 0 && workload.systems.length > 0),
+      describeY: (value) => describeValue(value, "").trim().replace(/\.0+$/, ""),
+    }),
+  },
+];
+
+/** Those that can be drawn from these runs, as file name and text. */
+export function plotsOf(workloads: readonly Workload[], runs: readonly Run[]): [string, string][] {
+  return PLOTS.flatMap(({ name, workload: wanted, chart }): [string, string][] => {
+    const workload = workloads.find((candidate) => candidate.name === wanted);
+    const run = runs.find((candidate) => candidate.workload === wanted);
+    if (workload === undefined || run === undefined) return [];
+    const drawn = chart(workload, run);
+    return drawn.lines.length === 0 ? [] : [[`${name}.svg`, chartSvg(drawn)]];
+  });
+}
+
+function linesBySize(workload: Workload, run: Run, figure: string): ChartLine[] {
+  return linesOf(workload, (system) => sizes(run).flatMap((size) => pointOf(run, size, system, figure, size)));
+}
+
+function linesOf(workload: Workload, pointsOf: (system: string) => [number, number][]): ChartLine[] {
+  return workload.systems.flatMap((system): ChartLine[] => {
+    const points = pointsOf(system.name);
+    return points.length === 0 ? [] : [{ name: system.name, style: styleOf(system), points }];
+  });
+}
+
+function pointOf(run: Run, size: number | string, system: string, figure: string, x: number): [number, number][] {
+  const one = seriesOf(run, size, system, figure);
+  return one === undefined ? [] : [[x, median(one.samples)]];
+}
+
+function sizes(run: Run): number[] {
+  const numbers = run.series.map(({ size }) => size).filter((size) => typeof size === "number");
+  return [...new Set(numbers)].sort((a, b) => a - b);
+}
+
+function styleOf({ kind }: System): ChartLine["style"] {
+  return kind === "wavekv" ? "ours" : kind;
+}
+
+function rate(value: number): string {
+  return describeValue(value, "/s").replace(/\.0+/, "").replace("/s", "").trim();
+}
