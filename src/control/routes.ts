@@ -256,8 +256,11 @@ async function peek(request: IncomingMessage): Promise<Uint8Array | undefined> {
 
 async function drained(response: ServerResponse, signal: AbortSignal): Promise<void> {
   await new Promise<void>((resolve) => {
-    response.once("drain", resolve);
-    response.once("close", resolve);
+    const done = (): void => {
+      response.off("drain", done).off("close", done);
+      resolve();
+    };
+    response.on("drain", done).on("close", done);
   });
   signal.throwIfAborted();
 }
