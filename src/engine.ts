@@ -18,6 +18,7 @@ import { SecondaryIndexes } from "./layers/secondary-index.ts";
 import { isReserved } from "./limits.ts";
 import { type CheckedOptions, consoleLogger, type Logger, type ReplicaOptions } from "./options.ts";
 import { FirstSync } from "./peers/first-sync.ts";
+import { type MeshNode, meshOf } from "./peers/mesh.ts";
 import { Neighbours } from "./peers/neighbours.ts";
 import { PeerWaits } from "./peers/peer-waits.ts";
 import { systemRandom } from "./random.ts";
@@ -244,6 +245,11 @@ export class Engine {
       maxDriftMs: this.#checked.maxDriftMs,
       now: this.#clock.now(),
     });
+  }
+
+  mesh(): MeshNode[] {
+    const members = this.neighbours.members().map(({ nodeId }) => nodeId);
+    return meshOf({ state: this.state, replicator: this.#replicator, members });
   }
 
   metrics(): Metrics {

@@ -41,6 +41,7 @@ export type {
   Progress,
   ReplicaOptions,
 } from "./options.ts";
+export type { MeshNode } from "./peers/mesh.ts";
 export type { Member } from "./peers/neighbours.ts";
 export type { Random } from "./random.ts";
 export type { Replica } from "./replica.ts";

@@ -30,6 +30,7 @@ import { type Namespace, type NamespaceOptions, namespaceOf, type SchemaOptions 
 import type { IndexOptions, SecondaryIndex } from "./layers/secondary-index.ts";
 import type { InputOf, OutputOf, StandardSchema } from "./layers/standard-schema.ts";
 import type { Codec } from "./layers/value-shape.ts";
+import type { MeshNode } from "./peers/mesh.ts";
 import type { Member } from "./peers/neighbours.ts";
 import type { Status } from "./status.ts";
 import type { VerifyReport } from "./storage/maintenance.ts";
@@ -271,6 +272,15 @@ export class Replica {
   members(): Member[] {
     this.#engine.assertOpen();
     return this.#engine.neighbours.members();
+  }
+
+  /**
+   * Who is connected to whom and who holds what, as far as this replica has been told: itself, all members and whoever is
+   * connected. Costs members times authors. @throws as `status`
+   */
+  mesh(): MeshNode[] {
+    this.#engine.assertOpen();
+    return this.#engine.mesh();
   }
 
   /** The other members, and whoever is connected, as in `status().peers`. @throws as `status` */
