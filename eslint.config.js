@@ -5,9 +5,14 @@ import tseslint from "typescript-eslint";
 export default defineConfig(
   globalIgnores(["dist/", "node_modules/", "coverage/", "test/golden/", "**/.wavekv-*/"]),
   {
-    files: ["**/*.ts"],
+    files: ["**/*.ts", "**/*.tsx"],
     extends: [tseslint.configs.strictTypeChecked],
-    languageOptions: { parserOptions: { project: "./tsconfig.test.json", tsconfigRootDir: import.meta.dirname } },
+    languageOptions: {
+      parserOptions: {
+        project: ["./tsconfig.test.json", "./src/ui/page/tsconfig.json"],
+        tsconfigRootDir: import.meta.dirname,
+      },
+    },
     linterOptions: { reportUnusedDisableDirectives: "error" },
     rules: {
       // A promise that nobody awaits is the commonest way to lose an error here: `void` it and say why.

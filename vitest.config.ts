@@ -11,7 +11,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^wavekv$/, replacement: path("./src/index.ts") },
-      { find: /^wavekv\/(dump|prometheus)$/, replacement: path("./src/$1.ts") },
+      { find: /^wavekv\/(dump|prometheus|ui)$/, replacement: path("./src/$1.ts") },
       { find: /^wavekv\/discovery$/, replacement: path("./transports/discovery.ts") },
       { find: /^wavekv\/testing$/, replacement: path("./src/testing/index.ts") },
       { find: /^wavekv\/transports\/(.+)$/, replacement: path("./transports/$1.ts") },

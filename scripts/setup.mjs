@@ -32,6 +32,9 @@ const at = (...parts) => join(root, ...parts);
 const installStamp = at("node_modules", ".wavekv-install");
 const buildStamp = at("dist", ".wavekv-build");
 const sourceRooms = ["src", "transports", "demo", "scripts"];
+/** What a browser runs is bundled instead of compiled file by file. */
+const pageSources = ["src", "ui", "page"];
+const pageAssets = ["dist", "src", "ui", "assets"];
 
 const [unknown] = process.argv.slice(2).filter((flag) => flag !== "--build");
 if (unknown !== undefined) fail(`unknown option ${unknown}; the only one is --build`);
@@ -91,11 +94,16 @@ function isInstalledByHand() {
 /** Every file that the build reads, by size and time of change, plus what is installed. */
 function buildKey() {
   const parts = [installKey(), readFileSync(at("tsconfig.json"))];
-  for (const path of sourceRooms.flatMap((room) => filesBelow(at(room), ".ts"))) {
+  const scripts = [at("scripts", "bundle-page.mjs")];
+  for (const path of [...scripts, ...sourceRooms.flatMap((room) => filesBelow(at(room), ".ts")), ...pageFiles()]) {
     const { size, mtimeMs } = statSync(path);
     parts.push(`${relative(root, path)} ${size} ${mtimeMs}\n`);
   }
   return digest(parts);
+}
+
+function pageFiles() {
+  return [".tsx", ".css", ".html", ".svg"].flatMap((end) => filesBelow(at(...pageSources), end));
 }
 
 function isBuilt() {
@@ -106,9 +114,12 @@ function build() {
   // Taken before the compiler reads: a file that changes meanwhile makes the next run build again.
   const key = buildKey();
   rmSync(buildStamp, { force: true });
-  const outputs = () => filesBelow(at("dist"), ".js");
+  const outputs = () => filesBelow(at("dist"), ".js").filter((path) => !path.startsWith(at(...pageAssets)));
   const sources = new Set(
-    sourceRooms.flatMap((room) => filesBelow(at(room), ".ts")).map((path) => relative(root, path).slice(0, -3)),
+    sourceRooms
+      .flatMap((room) => filesBelow(at(room), ".ts"))
+      .filter((path) => !path.startsWith(at(...pageSources)))
+      .map((path) => relative(root, path).slice(0, -3)),
   );
   // The compiler never removes anything, and what a deleted source left behind would be published.
   for (const output of outputs()) {
@@ -122,6 +133,8 @@ function build() {
   const tsc = at("node_modules", "typescript", "bin", "tsc");
   const { status } = spawnSync(process.execPath, [tsc, "-p", at("tsconfig.json")], { cwd: root, stdio: "inherit" });
   if (status !== 0) fail("the build failed, see above");
+  const page = spawnSync(process.execPath, [at("scripts", "bundle-page.mjs")], { cwd: root, stdio: "inherit" });
+  if (page.status !== 0) fail("the build of the page failed, see above");
   mkdirSync(at("dist"), { recursive: true });
   writeFileSync(buildStamp, key);
 }

@@ -55,10 +55,27 @@ describe.runIf(isComplete)("the packed tarball", () => {
   });
 
   test("has a module, types and maps for each source, and no leftovers", () => {
-    const stems = (end: RegExp) => files.filter((path) => end.test(path)).map((path) => path.replace(end, ""));
+    // What the page is made of is served as it is.
+    const compiled = files.filter((path) => !path.startsWith("dist/src/ui/assets/"));
+    const stems = (end: RegExp) => compiled.filter((path) => end.test(path)).map((path) => path.replace(end, ""));
     const sources = stems(/\.ts$/).filter((stem) => !stem.startsWith("dist/"));
     const expected = sources.map((stem) => `dist/${stem}`).sort();
     for (const end of [/\.js$/, /\.d\.ts$/, /\.js\.map$/, /\.d\.ts\.map$/]) expect(stems(end).sort()).toEqual(expected);
+  });
+
+  test("has the page, whole, with the licences of what is in it", () => {
+    const assets = files.filter((path) => /^dist\/src\/ui\/assets\/./.test(path));
+    const names = ["icon.svg", "index.html", "licenses.txt", "page.css", "page.js"];
+    expect(assets.map((path) => path.replace(/.*\//, "")).sort()).toEqual(names);
+    expect(files.filter((path) => path.startsWith("src/ui/page/"))).toEqual([]);
+    const text = (name: string) => readFileSync(join(installed, "dist/src/ui/assets", name), "utf8");
+    for (const name of ["preact", "@preact/signals", "d3-force", "uplot"]) {
+      expect(text("licenses.txt")).toMatch(new RegExp(`^${name} \\d+\\.\\d+\\.\\d+ \\((?:MIT|ISC)\\)\n\n\\S`, "m"));
+    }
+    // Nothing is fetched from elsewhere, and nothing is evaluated: the policy of the page would refuse it.
+    expect(text("index.html") + text("page.css")).not.toMatch(/https?:|url\(/);
+    expect(text("page.js")).not.toMatch(/\beval\(|new Function\(|\bimport\(/);
+    expect(text("page.js").length + text("page.css").length).toBeLessThan(200_000);
   });
 
   test("keeps TypeScript out of the modules that Node loads", () => {

@@ -25,14 +25,31 @@ export function foreign({ headers }: IncomingMessage, isSocket: boolean): Refusa
   return undefined;
 }
 
+/**
+ * As `foreign`, for a page of ours that runs scripts: what it asks for itself comes with its own origin, which is where it
+ * was loaded from, and everybody else's is refused. The host is checked first, or a name that resolves here would be
+ * an origin of its own.
+ */
+export function foreignToPage({ headers }: IncomingMessage): Refusal | undefined {
+  const { host = "", origin } = headers;
+  if (!LOOPBACK_HOSTS.test(host)) return { status: 403, message: "use the address 127.0.0.1, localhost or [::1]" };
+  const site = headers["sec-fetch-site"];
+  const isForeignOrigin = origin !== undefined && origin.toLowerCase() !== `http://${host.toLowerCase()}`;
+  if (isForeignOrigin || (site !== undefined && site !== "none" && site !== "same-origin")) {
+    return { status: 403, message: "requests of other web pages are not answered" };
+  }
+  return undefined;
+}
+
 /** On a TCP port every user of this machine can ask: for the data they need the token. */
-export function unauthorized({ headers }: IncomingMessage, token: string): Refusal | undefined {
+export function unauthorized(
+  { headers }: IncomingMessage,
+  token: string,
+  remedy = 'send "Authorization: Bearer" and what control.token has',
+): Refusal | undefined {
   const [, given] = /^Bearer (\S+)$/i.exec(headers.authorization ?? "") ?? [];
   if (given !== undefined && timingSafeEqual(digest(given), digest(token))) return undefined;
-  return {
-    status: 401,
-    message: 'the token is missing or wrong: send "Authorization: Bearer" and what control.token has',
-  };
+  return { status: 401, message: `the token is missing or wrong: ${remedy}` };
 }
 
 function digest(text: string): Buffer {

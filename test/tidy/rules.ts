@@ -16,6 +16,7 @@ type Room =
   | "codec"
   | "storage"
   | "shell"
+  | "page"
   | "testing"
   | "transports"
   | "demo"
@@ -24,7 +25,7 @@ type Room =
 const BASE = new Set(["types", "errors", "invariant", "limits", "hybrid-logical-clock"]);
 const PORTS = new Set(["transport", "clock", "random"]);
 /** Directories of src that may do what the files beside them may. */
-const SHELL_ROOMS = new Set(["cli", "control", "data", "dump", "layers", "peers", "telemetry", "watch"]);
+const SHELL_ROOMS = new Set(["cli", "control", "data", "dump", "layers", "peers", "telemetry", "ui", "watch"]);
 
 /** What a room may import beside itself: rooms, then Node's modules and packages. */
 interface Door {
@@ -58,6 +59,12 @@ const DOORS: Record<Room, Door> = {
     rooms: ["storage", "codec", "sync", "core", "base", "ports"],
     modules: (_, specifier) => isBuiltin(specifier),
   },
+  // What a browser runs: bundled, so it has packages that the library has not.
+  page: {
+    rooms: [],
+    typesOf: ["shell"],
+    modules: (_, specifier) => /^(?:preact(?:\/hooks)?|@preact\/signals|d3-force|uplot)$/.test(specifier),
+  },
   testing: {
     rooms: ["shell", "storage", "codec", "sync", "core", "base", "ports"],
     modules: (_, specifier) => isBuiltin(specifier),
@@ -74,7 +81,7 @@ const DOORS: Record<Room, Door> = {
 /** The import table of the architecture. */
 export const importTable: Rule = (file) => {
   const room = roomOf(file.path);
-  if (room === undefined || !file.path.endsWith(".ts")) return [];
+  if (room === undefined || !isCode(file.path)) return [];
   const door = DOORS[room];
   return importsOf(file)
     .filter((imported) => !mayImport(file, room, door, imported))
@@ -98,7 +105,10 @@ function mayImport(file: SourceFile, room: Room, door: Door, { specifier, target
 export const portsOnly: Rule = (file) => {
   // The executable brings the process that it runs in, files and all.
   const isHost = file.path === "src/cli/node-host.ts";
-  if (!/^src\/.*\.ts$/.test(file.path) || touchesDisk(file) || isHost || roomOf(file.path) === "testing") return [];
+  const room = roomOf(file.path);
+  // A browser has its own clock, and the suites for others their own timers.
+  const isExempt = isHost || touchesDisk(file) || room === "testing" || room === "page";
+  if (!file.path.startsWith("src/") || !isCode(file.path) || isExempt) return [];
   const complaints: string[] = [];
   const mayTime = file.path === "src/clock.ts";
   const mayRandom = file.path === "src/random.ts";
@@ -147,7 +157,7 @@ export const synchronousRooms: Rule = (file) => {
 /** `any` switches the compiler off without a trace. */
 export const noAny: Rule = (file) => {
   const complaints: string[] = [];
-  if (!file.path.endsWith(".ts")) return complaints;
+  if (!isCode(file.path)) return complaints;
   visitNodes(file, (node) => {
     if (node.kind === ts.SyntaxKind.AnyKeyword) complaints.push("uses any");
   });
@@ -156,7 +166,7 @@ export const noAny: Rule = (file) => {
 
 export const namedExportsOnly: Rule = (file) => {
   const complaints: string[] = [];
-  if (roomOf(file.path) === undefined || !file.path.endsWith(".ts")) return complaints;
+  if (roomOf(file.path) === undefined || !isCode(file.path)) return complaints;
   visitNodes(file, (node) => {
     if (ts.isExportAssignment(node) || node.kind === ts.SyntaxKind.DefaultKeyword) {
       if (ts.isExportAssignment(node) || !ts.isDefaultClause(node.parent)) complaints.push("has a default export");
@@ -193,7 +203,7 @@ export const noMachinePaths: Rule = (file) =>
 export function importCycles(files: readonly SourceFile[]): string[] {
   const targets = new Map(
     files
-      .filter(({ path }) => path.endsWith(".ts"))
+      .filter(({ path }) => isCode(path))
       .map((file) => [file.path, importsOf(file).flatMap(({ target, typeOnly }) => (typeOnly ? [] : (target ?? [])))]),
   );
   const cycles: string[] = [];
@@ -217,6 +227,7 @@ function roomOf(path: string): Room | undefined {
   const [top, second] = parts;
   if (top === "transports" || top === "demo" || top === "scripts") return top;
   if (top !== "src" || second === undefined) return undefined;
+  if (path.startsWith("src/ui/page/")) return "page";
   if (parts.length > 2) {
     if (SHELL_ROOMS.has(second)) return "shell";
     if (second === "testing") return "testing";
@@ -227,8 +238,16 @@ function roomOf(path: string): Room | undefined {
   return PORTS.has(name) ? "ports" : "shell";
 }
 
-/** The real disk and the lock on a directory: the only code of ours that may ask the operating system. */
+function isCode(path: string): boolean {
+  return /\.tsx?$/.test(path);
+}
+
+/**
+ * The real disk and the lock on a directory: the only code of ours that may ask the operating system. And what reads the
+ * page, which is part of the package and not of anybody's data.
+ */
 function touchesDisk(file: SourceFile): boolean {
+  if (file.path === "src/ui/assets.ts") return true;
   return /^src\/storage\/(?:node-disk|(?:[a-z]+-)*lock)(?:-[a-z]+)*\.ts$/.test(file.path);
 }
 

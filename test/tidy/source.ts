@@ -23,7 +23,7 @@ export interface Import {
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const SKIPPED_DIRECTORY = /^(?:node_modules|dist|coverage|golden|\.git|\.wavekv-.*|\.vite.*)$/;
-const TEXT_FILE = /(?:\.(?:ts|js|mjs|cjs|json|md|yml|yaml|html|css|sh)|\/run|\.npmrc|\.gitignore|LICENSE)$/;
+const TEXT_FILE = /(?:\.(?:tsx?|js|mjs|cjs|json|md|yml|yaml|html|css|sh)|\/run|\.npmrc|\.gitignore|LICENSE)$/;
 
 /** Every text file of the checkout, except what is installed, built or recorded. */
 export function readRepository(): SourceFile[] {
