@@ -3,7 +3,7 @@
  * and after how many seeds. A bug that nothing finds, or whose text is not in the source any more, is a failure.
  */
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -12,12 +12,14 @@ import ts from "typescript";
 import type { Catch } from "./planted/hunt.ts";
 import { MUTATIONS, type Mutation } from "./planted/mutations.ts";
 
-const USAGE = `npm run planted -- [--only TEXT] [--check] [--write]
+const USAGE = `npm run planted -- [--only TEXT] [--missing] [--check] [--write]
 
   --only TEXT   bugs whose name contains it
+  --missing     bugs that have no line in scripts/planted/RESULTS.md yet
   --check       only whether every text is there, once
-  --write       also writes the table to scripts/planted/RESULTS.md
+  --write       also writes what came of each to scripts/planted/RESULTS.md, as soon as it is known; other lines stay
 `;
+const RESULTS = "scripts/planted/RESULTS.md";
 const CHECKOUT = fileURLToPath(new URL("../../", import.meta.url));
 const HUNT_MS_MAX = 30 * 60_000;
 
@@ -35,6 +37,7 @@ function main(): number {
   const { values } = parseArgs({
     options: {
       only: { type: "string" },
+      missing: { type: "boolean" },
       check: { type: "boolean" },
       write: { type: "boolean" },
       help: { type: "boolean" },
@@ -44,7 +47,10 @@ function main(): number {
     console.log(USAGE);
     return 0;
   }
-  const chosen = MUTATIONS.filter(({ name }) => name.includes(values.only ?? ""));
+  const lines = readLines();
+  const chosen = MUTATIONS.filter(
+    ({ name }) => name.includes(values.only ?? "") && !(values.missing === true && lines.has(name)),
+  );
   const stale = chosen.flatMap(staleTexts);
   for (const complaint of stale) console.log(complaint);
   if (stale.length > 0 || values.check === true) {
@@ -56,11 +62,14 @@ function main(): number {
     console.log(
       `${result.by === undefined ? "NOT FOUND" : `found by ${result.by}`} after ${result.after}: ${mutation.name} (${result.found})`,
     );
+    if (values.write === true) {
+      lines.set(mutation.name, lineOf(result));
+      writeLines(lines);
+    }
     return result;
   });
   const missed = results.filter(({ by }) => by === undefined).length;
   console.log(`${results.length} planted bugs, ${missed} not found`);
-  if (values.write === true) writeFileSync(join(CHECKOUT, "scripts/planted/RESULTS.md"), tableOf(results));
   return missed > 0 ? 1 : 0;
 }
 
@@ -164,21 +173,38 @@ function failedTests(stdout: string): string[] {
   );
 }
 
-function tableOf(results: readonly Result[]): string {
-  const rows = results.map(({ mutation, by, after, found }) => {
-    const what = found
-      .replace(/[0-9a-f]{16}/g, "...")
-      .replace(/\s+/g, " ")
-      .replaceAll("|", "/")
-      .slice(0, 110);
-    return `| ${mutation.name} | ${by ?? "**nothing**"} | ${after} | ${what} |`;
-  });
-  return `# Planted bugs
+function lineOf({ mutation, by, after, found }: Result): string {
+  const what = found
+    .replace(/[0-9a-f]{16}/g, "...")
+    .replace(/\s+/g, " ")
+    .replaceAll("|", "/")
+    .slice(0, 110)
+    .trim();
+  return `| ${mutation.name} | ${by ?? "**nothing**"} | ${after} | ${what} |`;
+}
 
-Written by \`npm run planted -- --write\`: each bug of mutations.ts in a copy of the tree, and who finds it first.
+/** Lines of the table by name of the bug; none if there is no table. */
+function readLines(): Map<string, string> {
+  const file = join(CHECKOUT, RESULTS);
+  const lines = existsSync(file) ? readFileSync(file, "utf8").split("\n") : [];
+  return new Map(
+    lines.filter((line) => line.startsWith("| ")).map((line) => [line.split(" | ")[0]?.slice(2) ?? "", line]),
+  );
+}
+
+/** The table, in the order of the list. */
+function writeLines(lines: ReadonlyMap<string, string>): void {
+  const rows = MUTATIONS.flatMap(({ name }) => lines.get(name) ?? []);
+  writeFileSync(
+    join(CHECKOUT, RESULTS),
+    `# Planted bugs
+
+Written by \`npm run planted -- --write\`: each bug of mutations.ts in a copy of the tree, and who finds it first. A bug
+that the simulator was given seeds for and the tests have found, the simulator has not.
 
 | bug | found by | after | as |
 | --- | -------- | ----- | -- |
 ${rows.join("\n")}
-`;
+`,
+  );
 }

@@ -7,7 +7,7 @@ export interface Mutation {
   readonly seeds: number;
   /** Or the scope of the exhaustive search that has to find it. */
   readonly scope?: string;
-  /** Or tests of the suite. */
+  /** Or tests of the suite: after the simulator, if that does not find it in so many seeds. */
   readonly tests?: readonly string[];
 }
 
@@ -19,8 +19,17 @@ const STORAGE_TESTS = [
   "test/unit/storage",
 ];
 
-function edit(name: string, seeds: number, file: string, text: string, replacement: string): Mutation {
-  return { name, seeds, edits: [{ file, text, replacement }] };
+const SETTLER_TESTS = ["test/unit/sync/settler.test.ts"];
+
+function edit(
+  name: string,
+  seeds: number,
+  file: string,
+  text: string,
+  replacement: string,
+  tests?: readonly string[],
+): Mutation {
+  return { name, seeds, edits: [{ file, text, replacement }], ...(tests === undefined ? {} : { tests }) };
 }
 
 export const MUTATIONS: readonly Mutation[] = [
@@ -241,8 +250,8 @@ export const MUTATIONS: readonly Mutation[] = [
     "a covered entry is looked at again",
     3000,
     "src/sync/state-writer.ts",
-    "!this.#state.covered.covers(entry.origin, entry.seq) && ",
-    "",
+    "const isCovered = this.#state.covered.covers(entry.origin, entry.seq);",
+    "const isCovered = false;",
   ),
   edit(
     "a tombstone is collected although a session has still to send it",
@@ -265,11 +274,67 @@ export const MUTATIONS: readonly Mutation[] = [
     "} else if (!peer.inbound.isStale) {",
     "} else if (peer.inbound.isStale) {",
   ),
+  edit(
+    "a listing that is older than a write judges it dead",
+    1500,
+    "src/sync/settling.ts",
+    "if (table.lsnAt(slot) > this.#askedAt) continue;",
+    "if (table.lsnAt(slot) > this.#state.lsn) continue;",
+    SETTLER_TESTS,
+  ),
+  edit(
+    "a resumed catch-up claims what lies behind writes that waited",
+    0,
+    "src/sync/outbound.ts",
+    'return this.#phase === "catching-up" && !this.#hasFallenBack ? this.#keptCursor : 0;',
+    'return this.#phase === "catching-up" ? this.#cursor : 0;',
+    SETTLER_TESTS,
+  ),
+  edit(
+    "a frontier is told after the claims that rest on it",
+    1500,
+    "src/sync/replicator.ts",
+    "    this.#tellFrontier();\n    for (const session of this.#sessionByPeer.values()) {",
+    "    queueMicrotask(() => this.#tellFrontier());\n    for (const session of this.#sessionByPeer.values()) {",
+    SETTLER_TESTS,
+  ),
+  edit(
+    "an answer comes before the acknowledgement of what it rests on",
+    0,
+    "src/sync/settler.ts",
+    "    this.#host.acknowledge(session);\n    this.#host.send(session, answer(",
+    "    this.#host.send(session, answer(",
+    SETTLER_TESTS,
+  ),
+  edit(
+    "a clock far ahead decides which entries have expired for everybody",
+    0,
+    "src/sync/collector.ts",
+    "const slowest = now + Math.min(0, ...Array.from(this.#host.sessions(), ({ peer }) => peer?.clockOffsetMs ?? 0));",
+    "const slowest = now;",
+    SETTLER_TESTS,
+  ),
+  edit(
+    "a busy key is sent again by every relay",
+    0,
+    "src/sync/waiting.ts",
+    "const isDue = write.dueTick <= tick ||",
+    "const isDue = (this.#byKey.get(bytesToText(write.key))?.[0] ?? write).dueTick <= tick ||",
+    ["test/unit/replica/topologies.test.ts", "test/unit/sync/replicator.test.ts"],
+  ),
+  edit(
+    "what has been seen expired comes back when the wall clock is set back",
+    0,
+    "src/sync/state-writer.ts",
+    "this.#expiredAt = Math.max(this.#expiredAt, this.#clock.now(wallClock));",
+    "this.#expiredAt = this.#clock.now(wallClock);",
+    ["test/sim/regressions.test.ts"],
+  ),
 ].map(withOthers);
 
 /** Who else has to find what the simulator reaches too rarely. */
 function withOthers(mutation: Mutation): Mutation {
-  if (mutation.seeds > 0) return mutation;
+  if (mutation.seeds > 0 || mutation.tests !== undefined) return mutation;
   if (mutation.name.startsWith("hello claims")) return { ...mutation, scope: "pair-cut" };
   const isStorage = mutation.edits.some(({ file }) => /storage|core-state/.test(file));
   return { ...mutation, tests: isStorage ? STORAGE_TESTS : SYNC_TESTS };

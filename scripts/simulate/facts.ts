@@ -68,6 +68,7 @@ const WORK = [
   "delete",
   "batch",
   "clear",
+  "burst",
   "checkpoint",
   "flush",
   "verify",

@@ -41,6 +41,8 @@ export type Action =
       readonly bytes: number;
     }
   | { readonly type: "clear"; readonly host: number; readonly prefix: string }
+  /** Puts, one after the other, over a few keys: so that something is written while replicas compare or catch up. */
+  | { readonly type: "burst"; readonly host: number; readonly count: number; readonly everyMs: number }
   | { readonly type: "checkpoint" | "flush" | "verify" | "settled" | "backup"; readonly host: number }
   | { readonly type: "reached"; readonly host: number; readonly other: number }
   | { readonly type: "reopen"; readonly host: number; readonly downMs: number }
@@ -58,6 +60,14 @@ export type Action =
   | { readonly type: "partition"; readonly left: readonly number[]; readonly forMs: number }
   | { readonly type: "oneWay"; readonly from: number; readonly to: number; readonly forMs: number }
   | { readonly type: "reset" | "halfOpen"; readonly a: number; readonly b: number }
+  /** The connection breaks again and again: what the two have for each other goes round by a third. */
+  | {
+      readonly type: "bounce";
+      readonly a: number;
+      readonly b: number;
+      readonly times: number;
+      readonly everyMs: number;
+    }
   | {
       readonly type: "slow";
       readonly from: number;
@@ -116,6 +126,13 @@ const pair = (random: SeededRandom, hosts: number): [number, number] => {
   return [a, (a + 1 + random.below(Math.max(1, hosts - 1))) % hosts];
 };
 
+const burst = (random: SeededRandom, hosts: number): Action => ({
+  type: "burst",
+  host: any(random, hosts),
+  count: random.between(5, 30),
+  everyMs: random.pick([0, 1, 10]),
+});
+
 /** What users do. The weight says how often. */
 const WORK: readonly (readonly [number, Draw])[] = [
   [10, (r, n) => ({ type: "put", host: any(r, n), key: key(r), bytes: bytes(r) })],
@@ -134,6 +151,7 @@ const WORK: readonly (readonly [number, Draw])[] = [
     }),
   ],
   [1, (r, n) => ({ type: "clear", host: any(r, n), prefix: r.pick(["k", "k1", "b", ""]) })],
+  [1, (r, n) => burst(r, n)],
   [2, (r, n) => ({ type: "checkpoint", host: any(r, n) })],
   [1, (r, n) => ({ type: "flush", host: any(r, n) })],
   [1, (r, n) => ({ type: "verify", host: any(r, n) })],
@@ -173,6 +191,10 @@ const FAULTS: Record<string, Draw> = {
   halfOpen: (r, n) => {
     const [a, b] = pair(r, n);
     return { type: "halfOpen", a, b };
+  },
+  bounce: (r, n) => {
+    const [a, b] = pair(r, n);
+    return { type: "bounce", a, b, times: r.between(2, 8), everyMs: r.pick([5, 60, 400]) };
   },
   slow: (r, n) => {
     const [from, to] = pair(r, n);
@@ -239,6 +261,8 @@ export const FAULT_KINDS: readonly string[] = Object.keys(FAULTS);
 /** Kinds that take two steps on one host: the second one undoes the first, or goes back to it. */
 const TWO_STEPS: readonly string[] = ["away", "oldBackup", "rollback"];
 const SECOND_STEP_CHANCE = 0.5;
+/** A replica that returns is dialed, and compared with the others, within about so long. */
+const RETURN_MS = 1000;
 
 /** How often a kind of fault is among those of a run. */
 const SWARM_CHANCE = 0.15;
@@ -272,7 +296,17 @@ export function drawPlan(seed: number): Plan {
     const step: Step = { atMs: moment(random, faultsEndMs), ...draw(random, count, { maxDriftMs }) };
     steps.push(step);
     if (TWO_STEPS.includes(step.type) && random.chance(SECOND_STEP_CHANCE)) {
-      steps.push({ ...step, atMs: moment(random, faultsEndMs) });
+      const atMs = moment(random, faultsEndMs);
+      steps.push({ ...step, atMs });
+      // Who returns after long is compared with the others: that is when writes and broken connections are most trouble.
+      for (let bursts = isLong ? random.between(1, 3) : 0; bursts > 0; bursts--) {
+        const soonMs = atMs + random.below(RETURN_MS);
+        steps.push({ atMs: soonMs, ...burst(random, count) });
+        const [a, b] = pair(random, count);
+        if (random.chance(0.5)) {
+          steps.push({ atMs: soonMs + random.below(RETURN_MS), type: "bounce", a, b, times: 3, everyMs: 60 });
+        }
+      }
     }
   }
   steps.sort((a, b) => a.atMs - b.atMs);

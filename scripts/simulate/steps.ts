@@ -73,6 +73,16 @@ export class Steps {
         ];
         return write("batch", [...step.keys, ...step.deletes], (r) => r.batch(operations));
       }
+      case "burst":
+        for (let n = 0; n < step.count; n++) {
+          this.#cluster.later(n * step.everyMs, () => {
+            if (node.hasLeft || this.#cluster.isHealing) return;
+            const key = `k${this.#cluster.random.below(4)}`;
+            this.#cluster.guard(() => this.#work({ atMs: 0, type: "put", host: step.host, key, bytes: 5 }, node));
+          });
+        }
+        facts.add("work: burst");
+        return true;
       case "clear":
         return write("clear", replica === undefined ? [] : [...replica.keys({ prefix: step.prefix })], (r) =>
           r.clear({ prefix: step.prefix }),
@@ -202,6 +212,11 @@ export class Steps {
         return undo(step.forMs, () => network.heal());
       case "reset":
         return network.reset(name(step.a), name(step.b));
+      case "bounce":
+        for (let n = 0; n < step.times; n++) {
+          undo(n * step.everyMs, () => network.reset(name(step.a), name(step.b)));
+        }
+        return;
       case "halfOpen":
         return network.halfOpen(name(step.a), name(step.b));
       case "slow":
