@@ -36,15 +36,15 @@ async function main(): Promise<number> {
       return 2;
     }
     const startMs = performance.now();
-    const { states, steps, quiet, depth, exhausted, failure } = search(core, scope, {
+    const { states, steps, quiet, collected, depth, exhausted, failure } = search(core, scope, {
       depthMax: Number(values.depth ?? 60),
       statesMax: Number(values.states ?? 20_000),
     });
     const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
     console.log(
-      `${name}: ${scope.replicas} replicas, ${scope.keys} keys, ${scope.writes} writes, ${scope.cuts} cuts, ${scope.crashes} crashes, ${scope.waits} waits: ` +
+      `${name}: ${scope.replicas} replicas, ${scope.keys} keys, ${scope.writes} writes, ${scope.cuts} cuts, ${scope.crashes} crashes, ${scope.waits} waits, ${scope.ticks} ticks: ` +
         `${states} states, ${steps} steps, depth ${depth}, ${exhausted ? "exhausted" : "not exhausted"}, ` +
-        `${quiet} healed and compared, ${seconds} s`,
+        `${quiet} healed and compared, ${collected} with something collected, ${seconds} s`,
     );
     if (failure === undefined) continue;
     code = 1;

@@ -24,6 +24,9 @@ const IGNORED: ReadonlySet<string> = new Set([
   "$flow",
 ]);
 
+/** Moments that matter by how long ago they are, or how soon they come. */
+const RELATIVE: ReadonlySet<string> = new Set(["dueTick", "$beganTick", "sinceTick", "repairTick"]);
+
 /** @param swap  two keys, one byte each, that change names: for symmetry */
 export function fingerprint(root: unknown, tick: number, swap?: readonly [number, number]): string {
   const seen = new Map<object, number>();
@@ -61,7 +64,7 @@ export function fingerprint(root: unknown, tick: number, swap?: readonly [number
     for (const [name, field] of Object.entries(value)) {
       if (IGNORED.has(name) || typeof field === "function") continue;
       parts.push(name, ":");
-      if (name === "dueTick") parts.push(String((field as number) - tick));
+      if (RELATIVE.has(name)) parts.push(String((field as number) - tick));
       else walk(field);
       parts.push(",");
     }

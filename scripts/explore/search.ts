@@ -10,6 +10,8 @@ export interface Search {
   steps: number;
   /** States in which nothing was under way: in each everything was healed, and had to converge. */
   quiet: number;
+  /** States in which a tombstone has been collected. */
+  collected: number;
   depth: number;
   /** Whether the search has seen everything, or was stopped by a bound. */
   exhausted: boolean;
@@ -31,7 +33,7 @@ interface Place {
 
 /** Breadth first, so that a failure comes by the shortest way. A state is kept as the way to it, and reached again by walking it. */
 export function search(core: OpenCore, scope: Scope, { depthMax, statesMax, signal }: SearchOptions): Search {
-  const result: Search = { states: 0, steps: 0, quiet: 0, depth: 0, exhausted: true, failure: undefined };
+  const result: Search = { states: 0, steps: 0, quiet: 0, collected: 0, depth: 0, exhausted: true, failure: undefined };
   const seen = new Set<string>();
   const start = new World(core, scope);
   let frontier: Place[] = [{ way: [], actions: start.actions() }];
@@ -51,6 +53,7 @@ export function search(core: OpenCore, scope: Scope, { depthMax, statesMax, sign
           seen.add(hash);
           result.states = seen.size;
           next.push({ way: longer, actions: world.actions() });
+          if (world.hasCollected) result.collected += 1;
           if (!world.isQuiet) continue;
           result.quiet += 1;
           world.settle();

@@ -24,12 +24,18 @@ export interface Scope {
   readonly crashes: number;
   /** How often so much time passes that waits for authors end. */
   readonly waits: number;
+  /** How often a replica ticks. With ticks, tombstones are collected: rounds take a few of them. */
+  readonly ticks: number;
   /** Whether the search begins before the first hello; else once all are connected and nothing is under way. */
   readonly fromHello: boolean;
+  /** Whether all hold the first key by then, so that there is something to delete. */
+  readonly seeded: boolean;
   /** Pairs that are connected. */
   readonly links: readonly (readonly [number, number])[];
   /** Two keys are written as one batch. */
   readonly batches: boolean;
+  /** Deletes only: what collection is about. */
+  readonly deletesOnly: boolean;
   readonly flow?: FlowLimits;
 }
 
@@ -68,30 +74,38 @@ export class World {
   readonly #replicas: Replica[];
   #links: Link[] = [];
   readonly #history: Entry[] = [];
-  #left: { writes: number; cuts: number; crashes: number; waits: number };
+  #left: { writes: number; cuts: number; crashes: number; waits: number; ticks: number };
   #sessions = 0;
 
   constructor(core: OpenCore, scope: Scope) {
     this.#core = core;
     this.#scope = scope;
-    const { writes, cuts, crashes, waits } = scope;
-    this.#left = { writes, cuts, crashes, waits };
+    const { writes, cuts, crashes, waits, ticks } = scope;
+    this.#left = { writes, cuts, crashes, waits, ticks };
     this.#replicas = Array.from({ length: scope.replicas }, (_, index) => this.#newReplica(index));
     for (const [a, b] of scope.links) this.#connect(a, b);
+    if (scope.seeded) {
+      this.#write(0, [{ key: 0, isDelete: false }]);
+      this.#left.writes += 1;
+    }
     if (!scope.fromHello) this.#comeToRest();
   }
 
   /** Everything that may happen next. */
   actions(): Action[] {
     const actions: Action[] = [];
-    const { writes, cuts, crashes, waits } = this.#left;
+    const { writes, cuts, crashes, waits, ticks } = this.#left;
     for (const [index, { writing, sync }] of this.#replicas.entries()) {
       if (writing !== undefined) actions.push(`durable ${index}`);
       else if (sync.hasReady) actions.push(`append ${index}`);
       if (crashes > 0) actions.push(`crash ${index}`);
       if (waits > 0) actions.push(`wait ${index}`);
+      if (ticks > 0) actions.push(`tick ${index}`);
       if (writes === 0) continue;
-      for (let key = 0; key < this.#scope.keys; key++) actions.push(`put ${index} ${key}`, `del ${index} ${key}`);
+      for (let key = 0; key < this.#scope.keys; key++) {
+        if (!this.#scope.deletesOnly) actions.push(`put ${index} ${key}`);
+        actions.push(`del ${index} ${key}`);
+      }
       if (this.#scope.batches) actions.push(`batch ${index}`);
     }
     for (const { from, to, queue } of this.#links) {
@@ -131,6 +145,9 @@ export class World {
       case "wait":
         this.#left.waits -= 1;
         return this.#wait(a, WAIT_TICKS);
+      case "tick":
+        this.#left.ticks -= 1;
+        return this.#wait(a, 1);
       case "crash":
         this.#left.crashes -= 1;
         return this.#crash(a);
@@ -147,6 +164,11 @@ export class World {
     // The names of two keys do not matter.
     const swapped = this.#fingerprint([FIRST_KEY, FIRST_KEY + 1]);
     return plain < swapped ? plain : swapped;
+  }
+
+  /** Some tombstone has been collected. */
+  get hasCollected(): boolean {
+    return this.#replicas.some(({ core }) => core.frontier.size > 0);
   }
 
   /** Nothing is under way. */
@@ -211,7 +233,7 @@ export class World {
   }
 
   #newReplicator(replica: Replica): Replicator {
-    const { flow } = this.#scope;
+    const { flow, ticks } = this.#scope;
     return new this.#core.Replicator({
       state: replica.core,
       clusterId: "explore",
@@ -222,6 +244,8 @@ export class World {
         throw new Error("a replica takes a new epoch, and nothing has given it a reason");
       },
       ...(flow === undefined ? {} : { flow }),
+      // A new round may begin with every tick.
+      ...(ticks === 0 ? {} : { members: () => this.#replicas.map(({ name }) => name), roundMs: 1 }),
     });
   }
 
@@ -328,9 +352,7 @@ export class World {
     const slot = table.find(write.key);
     if (slot !== -1) return !beats(write, table.entryAt(slot));
     // Absent: some tombstone that beats it, or it itself, was collected.
-    return this.#history.some(
-      (other) => other.value === null && other.key[0] === write.key[0] && (other === write || beats(other, write)),
-    );
+    return this.#history.some((other) => other.value === null && other.key[0] === write.key[0] && !beats(write, other));
   }
 
   /** What leaves a replica, or is claimed by it, is on its disk. */

@@ -1,21 +1,28 @@
-/** Every interleaving of two small scopes, and that the search objects. Larger scopes: `npm run explore`. */
+/** Every interleaving of three small scopes, and that the search objects. Larger scopes: `npm run explore`. */
 import { expect, test } from "vitest";
 import { openCore } from "../../scripts/explore/open-core.ts";
 import { SCOPES } from "../../scripts/explore/scopes.ts";
 import { search } from "../../scripts/explore/search.ts";
 
-/** Some thousand states, each walked to from the beginning: seconds, and more on a busy machine. */
-const TIMEOUT_MS = 120_000;
+/** Some ten thousand states, each walked to from the beginning: seconds, and far more on a busy machine. */
+const TIMEOUT_MS = 300_000;
 const BOUNDS = { depthMax: 40, statesMax: 20_000 };
 
-test.each(["hello", "pair"])(
+const core = await openCore();
+
+test.each([
+  ["hello", 0],
+  ["pair", 0],
+  ["collect", 100],
+])(
   "every interleaving of %s keeps coverage true and converges",
-  async (name) => {
-    const result = search(await openCore(), SCOPES[name]!, BOUNDS);
+  (name, collectedMin) => {
+    const result = search(core, SCOPES[name]!, BOUNDS);
     expect(result.failure).toBeUndefined();
     expect(result.exhausted).toBe(true);
     expect(result.states).toBeGreaterThan(1000);
     expect(result.quiet).toBeGreaterThan(100);
+    expect(result.collected).toBeGreaterThanOrEqual(collectedMin);
   },
   TIMEOUT_MS,
 );
@@ -23,10 +30,10 @@ test.each(["hello", "pair"])(
 test(
   "a hello that claims what is not durable is found, by the shortest way",
   async () => {
-    const core = await openCore((file, source) =>
+    const buggy = await openCore((file, source) =>
       file === "src/sync/replicator.ts" ? source.replace("[...session.told]", "[...this.#state.covered]") : source,
     );
-    const { failure } = search(core, { ...SCOPES["pair-cut"]!, crashes: 0 }, BOUNDS);
+    const { failure } = search(buggy, { ...SCOPES["pair-cut"]!, crashes: 0 }, BOUNDS);
     expect(failure?.message).toMatch(/claims n\d\/0+ 1 too early/);
     expect(failure?.actions.length).toBeLessThanOrEqual(3);
   },
