@@ -114,11 +114,14 @@ export class Observer {
         "unknown write",
         `${this.#who} holds ${describe({ ...entry, name: nameOf(entry.key) })}, which nobody has written`,
       );
-    if (!isRecovered && !this.#isAuthoredAgain(entry)) {
+    if (!isRecovered) {
       // One stamp for a batch, so only the writes before count.
-      if (entry.stamp < this.#highestStamp || (entry.stamp === this.#highestStamp && entry.stamp !== this.#ownStamp)) {
+      const isLate =
+        entry.stamp < this.#highestStamp || (entry.stamp === this.#highestStamp && entry.stamp !== this.#ownStamp);
+      if (isLate && !this.#isAuthoredAgain(entry)) {
         fail("order", `${this.#who} issued stamp ${entry.stamp}, and had seen ${this.#highestStamp}`);
       }
+      // Also of what seems to be authored again: an old backup may issue the very stamps again, for parts of a batch.
       this.#ownStamp = entry.stamp;
     }
     return this.#history.add(entry, this.#who, this.#state.covered);

@@ -12,14 +12,23 @@ const HOST = {
   knowsAll: true,
 } as const;
 
-function planOf(seed: number, hosts: readonly Partial<HostPlan>[], steps: readonly Step[], faultsEndMs: number): Plan {
+const CONDITIONS = { latencyMs: 1, jitterMs: 1, loss: 0, duplicate: 0, reorder: 0, damage: 0, cut: 0 };
+
+function planOf(
+  seed: number,
+  hosts: readonly Partial<HostPlan>[],
+  steps: readonly Step[],
+  faultsEndMs: number,
+  more: Partial<Plan> = {},
+): Plan {
   return {
     seed,
     hosts: hosts.map((host, index) => ({ ...HOST, name: "abcde"[index] ?? "", ...host })),
     maxDriftMs: 60_000,
-    conditions: { latencyMs: 1, jitterMs: 1, loss: 0, duplicate: 0, reorder: 0, damage: 0, cut: 0 },
+    conditions: CONDITIONS,
     steps,
     faultsEndMs,
+    ...more,
   };
 }
 
@@ -33,6 +42,29 @@ test("a wall clock that is set back between two ticks brings nothing back that a
       { atMs: 1945, type: "reopen", host: 0, downMs: 4000 },
     ],
     6000,
+  );
+  expect((await runPlan(plan)).failure?.message).toBeUndefined();
+});
+
+test("an old backup that issues the stamps of lost writes again, for other batches, is in order", async () => {
+  // The batch of the copy has two keys in common with one that was lost, and one not.
+  const plan = planOf(
+    10_859,
+    [
+      { diskMs: 0.1, clockOffsetMs: 498 },
+      { diskMs: 0.1, clockOffsetMs: -905 },
+    ],
+    [
+      { atMs: 344, type: "oldBackup", host: 1, downMs: 0 },
+      { atMs: 347, type: "flippedWrite", host: 1 },
+      { atMs: 697, type: "slow", from: 1, to: 0, bytesPerMs: 0.2, forMs: 20_000 },
+      { atMs: 722, type: "rollback", host: 1, downMs: 200 },
+      { atMs: 1014, type: "batch", host: 1, keys: ["k2", "k5", "b3"], deletes: [], bytes: 8 },
+      { atMs: 1066, type: "oldBackup", host: 1, downMs: 0 },
+      { atMs: 1255, type: "batch", host: 1, keys: ["k2", "k5", "b2"], deletes: [], bytes: 8 },
+    ],
+    1500,
+    { maxDriftMs: 2000, conditions: { ...CONDITIONS, latencyMs: 20, jitterMs: 0 } },
   );
   expect((await runPlan(plan)).failure?.message).toBeUndefined();
 });
