@@ -8,14 +8,19 @@ import type { EntryRun } from "../core/entry-run.ts";
 import type { EntryTable, Slot } from "../core/table.ts";
 import type { Lsn } from "../types.ts";
 
-const PAGE_BITS = 13;
+const PAGE_BITS = 12;
 const PAGE_SLOTS = 2 ** PAGE_BITS;
 const PAGE_MASK = PAGE_SLOTS - 1;
 
+interface Page {
+  /** Number + 1; 0 if there is none. */
+  readonly numbers: Uint32Array;
+  left: number;
+}
+
 /** The numbers of the entries in the file by their slots, as long as they have no place in the order. */
 export class EntryNumbers {
-  /** Number + 1; 0 if there is none. */
-  readonly #pages = new Map<number, Uint32Array>();
+  readonly #pages = new Map<number, Page>();
   #next = 0;
 
   /** Numbers the entries of a run, which goes into the file next. Tombstones have no place in the order. */
@@ -36,28 +41,33 @@ export class EntryNumbers {
     let length = 0;
     for (let at = 0; at < cells.length; at += 2) {
       const slot = cells[at + 1] ?? 0;
-      const number = (this.#pages.get(slot >>> PAGE_BITS)?.[slot & PAGE_MASK] ?? 0) - 1;
-      if (number < 0 || table.lsnAt(slot) > cutLsn) continue;
+      const page = this.#pages.get(slot >>> PAGE_BITS);
+      const number = (page?.numbers[slot & PAGE_MASK] ?? 0) - 1;
+      if (page === undefined || number < 0 || table.lsnAt(slot) > cutLsn) continue;
       into[length] = cells[at] ?? 0;
       into[length + 1] = number;
       length += 2;
-      this.#set(slot, 0);
+      page.numbers[slot & PAGE_MASK] = 0;
+      page.left -= 1;
     }
     return length;
   }
 
-  /** The numbers that nobody took. */
-  *rest(): IterableIterator<number> {
-    for (const page of this.#pages.values()) for (const number of page) if (number > 0) yield number - 1;
+  /** The numbers that nobody took, a bounded part at a time. */
+  *rest(): IterableIterator<number[]> {
+    for (const { numbers, left } of this.#pages.values()) {
+      if (left > 0) yield [...numbers.filter((number) => number > 0)].map((number) => number - 1);
+    }
   }
 
   #set(slot: Slot, value: number): void {
     let page = this.#pages.get(slot >>> PAGE_BITS);
     if (page === undefined) {
-      page = new Uint32Array(PAGE_SLOTS);
+      page = { numbers: new Uint32Array(PAGE_SLOTS), left: 0 };
       this.#pages.set(slot >>> PAGE_BITS, page);
     }
-    page[slot & PAGE_MASK] = value;
+    page.numbers[slot & PAGE_MASK] = value;
+    page.left += 1;
   }
 }
 

@@ -24,7 +24,7 @@ import { ReadAhead } from "./read-ahead.ts";
 import { OrderLoader } from "./snapshot-order.ts";
 
 /** Read at once, and worked through between two turns of the event loop; a block may be larger. */
-const PIECE_BYTES = 256 * 1024;
+const PIECE_BYTES = 128 * 1024;
 
 /** Gets each block but the footer, valid during the call. A DecodeError from here means a damaged snapshot. */
 type OnBlock = (kind: BlockKind, payload: Uint8Array, fileBytes: number) => void;

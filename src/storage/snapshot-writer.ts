@@ -32,7 +32,7 @@ import type { Cut } from "./wal.ts";
 
 /** A block is closed once it has this many bytes: about 1 ms of work between two turns of the event loop. */
 const BLOCK_BYTES = 64 * 1024;
-/** And this many ops, or numbers of entries. */
+/** And this many ops. */
 const BLOCK_OPS_MAX = 512;
 /** Pieces of the order in a block: of up to 512 keys. */
 const BLOCK_PIECES = 8;
@@ -133,19 +133,12 @@ async function writeOrder(
       }
     });
   }
-  let rest: number[] = [];
-  const writeRest = async (): Promise<void> => {
-    const block = rest;
-    rest = [];
+  for (const rest of numbers.rest()) {
+    checkAbort();
     await output.block("unordered", (writer) => {
-      for (const number of block) writer.u32(number);
+      for (const number of rest) writer.u32(number);
     });
-  };
-  for (const number of numbers.rest()) {
-    rest.push(number);
-    if (rest.length === BLOCK_OPS_MAX) await writeRest();
   }
-  await writeRest();
 }
 
 class SnapshotOutput {
