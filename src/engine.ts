@@ -6,6 +6,7 @@
 import { checkTimeout, knownFields, rejection } from "./arguments.ts";
 import type { CloseOptions } from "./calls.ts";
 import { systemClock, systemTimers, type Timers, type WallClock } from "./clock.ts";
+import { isValue } from "./codec/values.ts";
 import type { CoreState } from "./core/core-state.ts";
 import { AdmitHook } from "./data/admit-hook.ts";
 import { isReadable, Reader } from "./data/reader.ts";
@@ -13,6 +14,8 @@ import { Writer } from "./data/writer.ts";
 import { Driver } from "./driver.ts";
 import { isReplicaError, ReplicaError } from "./errors.ts";
 import { type HookName, Hooks } from "./hooks.ts";
+import { present } from "./invariant.ts";
+import { Ephemerals } from "./layers/ephemerals.ts";
 import { Merges } from "./layers/merges.ts";
 import { SecondaryIndexes } from "./layers/secondary-index.ts";
 import { isReserved } from "./limits.ts";
@@ -55,6 +58,7 @@ export class Engine {
   readonly peerWaits: PeerWaits;
   readonly upkeep: Upkeep;
   readonly indexes: SecondaryIndexes;
+  readonly ephemerals: Ephemerals;
   readonly #readOnly: boolean;
   readonly #checked: CheckedOptions;
   readonly #clock: WallClock;
@@ -92,7 +96,7 @@ export class Engine {
 
   private constructor(options: ReplicaOptions, checked: CheckedOptions, stored: Stored) {
     const { state, store, recovery, telemetry } = stored;
-    const { clusterId, limits, maxDriftMs, maxPeers, syncIntervalMs, memberLeaseMs } = checked;
+    const { clusterId, limits, maxDriftMs, maxPeers, syncIntervalMs, memberLeaseMs, ephemeralLeaseMs } = checked;
     const { clock = systemClock, timers = systemTimers, random = systemRandom, logger = consoleLogger } = options;
     this.#readOnly = options.readOnly === true;
     this.#checked = checked;
@@ -127,6 +131,7 @@ export class Engine {
       wholes: merges,
       nextEpoch: (epoch) => epochAbove(epoch, random.hex64()),
       members: () => this.neighbours.members().map(({ nodeId }) => nodeId as NodeId),
+      ephemeral: { leaseMs: ephemeralLeaseMs, generation: Math.floor(clock.now()), isReadable: isValue },
     });
     const now = (): number => this.#replicator.now(clock.now());
     this.now = now;
@@ -154,6 +159,7 @@ export class Engine {
         this.#reportConflicts();
         this.peerWaits.check();
         this.indexes.catchUp();
+        this.ephemerals.publish();
       },
     });
     const parts = { state, replicator: this.#replicator, driver: this.#driver, clock, hooks: this.hooks, telemetry };
@@ -203,6 +209,20 @@ export class Engine {
       merges,
       assertOpen: () => this.assertOpen(),
       warn,
+    });
+    this.ephemerals = new Ephemerals({
+      nodeId: nodeIdOf(state.origin),
+      sets: present(this.#replicator.ephemerals, "an open replica takes part in ephemeral entries"),
+      maxKeyBytes,
+      change: (key, value) => {
+        this.#replicator.changeEphemeral(key, value);
+        this.#driver.wake();
+      },
+      assertInTouch: () => {
+        this.assertOpen();
+        if (this.#driver.failure !== undefined) throw this.#driver.failure;
+      },
+      assertWritable: () => this.assertWritable(),
     });
     this.upkeep = new Upkeep({ state, driver: this.#driver, store });
     void stored.failed?.then((error) => this.#driver.fail(error));
@@ -302,6 +322,7 @@ export class Engine {
   #onFailure(error: ReplicaError): void {
     this.neighbours.warn(`the log has failed, only reads go on: ${error.message}`);
     this.watchers.close(error);
+    this.ephemerals.close(error);
     this.peerWaits.close(error);
     this.#firstSync.over();
     // The same promise is awaited by close(), which reports it.
@@ -364,6 +385,7 @@ export class Engine {
   async #leave(): Promise<void> {
     this.#driver.stop();
     this.watchers.close();
+    this.ephemerals.close();
     this.peerWaits.close(closedError());
     const closed = this.neighbours.close();
     this.hooks.clear();

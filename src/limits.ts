@@ -95,3 +95,15 @@ export const HISTORY_MS = 60_000;
 export const PROBE_MS = 5000;
 export const PROBE_MS_MIN = 50;
 export const PROBE_MS_MAX = 10_000;
+
+/** Ephemeral entries of one process, and the bytes of their keys and values: one message carries all of them. */
+export const EPHEMERAL_ENTRIES_MAX = 10_000;
+export const EPHEMERAL_BYTES_MAX = 1024 * 1024;
+/** And of all processes together: more are left out, until there is room. */
+export const EPHEMERAL_TOTAL_ENTRIES_MAX = 200_000;
+export const EPHEMERAL_TOTAL_BYTES_MAX = 64 * 1024 * 1024;
+export const EPHEMERAL_VALUE_BYTES_MAX = 64 * 1024;
+/** For how long the ephemeral entries of a process outlive it, milliseconds. */
+export const EPHEMERAL_LEASE_MS = 10_000;
+export const EPHEMERAL_LEASE_MS_MIN = 1000;
+export const EPHEMERAL_LEASE_MS_MAX = 3_600_000;

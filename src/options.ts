@@ -7,6 +7,9 @@ import {
   BATCH_BYTES_MAX,
   BATCH_ENTRIES_MAX,
   DRIFT_MS_MAX,
+  EPHEMERAL_LEASE_MS,
+  EPHEMERAL_LEASE_MS_MAX,
+  EPHEMERAL_LEASE_MS_MIN,
   KEY_BYTES_MAX,
   KEYS_MAX,
   PEERS_MAX,
@@ -117,6 +120,11 @@ export interface ReplicaOptions {
    */
   readonly memberLeaseMs?: number;
   /**
+   * For how long the ephemeral entries of this process outlive it, should it be killed or cut off, milliseconds. It shows
+   * that it lives four times as often. 1,000 to 3,600,000, default 10,000.
+   */
+  readonly ephemeralLeaseMs?: number;
+  /**
    * Open only once a peer has brought all that it had, or at the deadline, whichever comes first; the deadline is a
    * warning. `true` stands for a deadline of 10,000 ms. Default false. Needs a transport.
    */
@@ -149,6 +157,7 @@ const OPTION_NAMES: readonly string[] = [
   "admit",
   "syncIntervalMs",
   "memberLeaseMs",
+  "ephemeralLeaseMs",
   "waitForSync",
   "strict",
   "readOnly",
@@ -171,6 +180,7 @@ export interface CheckedOptions {
   readonly maxPeers: number;
   readonly syncIntervalMs: number;
   readonly memberLeaseMs: number | undefined;
+  readonly ephemeralLeaseMs: number;
   /** How long opening waits for a peer's data; `undefined`: not at all. */
   readonly syncTimeoutMs: number | undefined;
 }
@@ -206,7 +216,7 @@ export function checkOptions(options: ReplicaOptions): CheckedOptions {
   if (options.onProgress !== undefined && typeof options.onProgress !== "function") {
     throw optionError("onProgress", "a function");
   }
-  const { syncIntervalMs = PROBE_MS, memberLeaseMs } = options;
+  const { syncIntervalMs = PROBE_MS, memberLeaseMs, ephemeralLeaseMs = EPHEMERAL_LEASE_MS } = options;
   return {
     nodeId,
     clusterId,
@@ -220,6 +230,7 @@ export function checkOptions(options: ReplicaOptions): CheckedOptions {
       memberLeaseMs === undefined
         ? undefined
         : inRange("memberLeaseMs", memberLeaseMs, MEMBER_LEASE_MS_MIN, Number.MAX_SAFE_INTEGER),
+    ephemeralLeaseMs: inRange("ephemeralLeaseMs", ephemeralLeaseMs, EPHEMERAL_LEASE_MS_MIN, EPHEMERAL_LEASE_MS_MAX),
     syncTimeoutMs: checkWaitForSync(options.waitForSync ?? false, transport !== undefined),
   };
 }

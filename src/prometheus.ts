@@ -35,7 +35,7 @@ class Page {
   }
 
   #state(): void {
-    const { health, uptimeMs, store, watchers, queues, clock } = this.#metrics;
+    const { health, uptimeMs, store, ephemeral, watchers, queues, clock } = this.#metrics;
     const healths = ["green", "yellow", "red"].map((state) => [{ state }, state === health ? 1 : 0] as const);
     this.#family("health", "gauge", "1 for the health that the replica has, 0 for the others.", healths);
     this.#gauge("uptime_seconds", "Since the replica was opened.", seconds(uptimeMs));
@@ -43,6 +43,9 @@ class Page {
     this.#gauge("tombstones", "Deleted and expired keys that are kept for other replicas.", store.tombstones);
     this.#gauge("store_bytes", "Bytes of all keys and encoded values.", store.bytes);
     this.#counter("expired_total", "Entries that were removed because their time was over.", store.expired);
+    this.#gauge("ephemeral_processes", "Processes that have ephemeral entries.", ephemeral.processes);
+    this.#gauge("ephemeral_entries", "Ephemeral entries of all processes.", ephemeral.entries);
+    this.#gauge("ephemeral_bytes", "Bytes of their keys and encoded values.", ephemeral.bytes);
     this.#gauge("watchers", "Watches that are open.", watchers.open);
     this.#counter("watchers_lagged_total", "How often a watch fell behind and lost changes.", watchers.lagged);
     this.#gauge(

@@ -24,6 +24,7 @@ import type { Writer } from "./data/writer.ts";
 import type { Engine } from "./engine.ts";
 import type { ConflictEvent, HookName, PeerEvent } from "./hooks.ts";
 import type { LeaseHolder } from "./layers/claims.ts";
+import { type Ephemeral, ephemeralOf } from "./layers/ephemeral.ts";
 import type { Lease } from "./layers/held-lease.ts";
 import { type LeaseOptions, Leases } from "./layers/leases.ts";
 import { type Namespace, type NamespaceOptions, namespaceOf, type SchemaOptions } from "./layers/namespace.ts";
@@ -185,6 +186,20 @@ export class Replica {
   namespace<V = unknown>(name: string, options?: { readonly codec?: Codec<V> }): Namespace<V>;
   namespace(name: string, options: NamespaceOptions<unknown> = {}): Namespace {
     return namespaceOf(this, "", name, options);
+  }
+
+  /**
+   * Entries that live as long as their process, in memory only, as a namespace of their own: see {@link Ephemeral}. They have
+   * nothing to do with the keys of the store. @throws ReplicaError ERR_OPTION, ERR_CLOSED
+   */
+  ephemeral<Schema extends StandardSchema>(
+    name: string,
+    options: SchemaOptions<Schema>,
+  ): Ephemeral<OutputOf<Schema>, InputOf<Schema>>;
+  ephemeral<V = unknown>(name: string, options?: { readonly codec?: Codec<V> }): Ephemeral<V>;
+  ephemeral(name: string, options: NamespaceOptions<unknown> = {}): Ephemeral {
+    this.#engine.assertOpen();
+    return ephemeralOf(this.#engine.ephemerals, name, options);
   }
 
   /**

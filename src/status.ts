@@ -69,6 +69,8 @@ export interface Status {
     readonly pinnedBy: readonly string[];
   };
   readonly members: readonly string[];
+  /** Of all living processes, as far as is known here: how many have any, how many, bytes of keys and encoded values. */
+  readonly ephemeral: { readonly processes: number; readonly entries: number; readonly bytes: number };
   readonly peers: Readonly<Record<string, PeerStatus>>;
 }
 
@@ -140,6 +142,7 @@ export function statusOf(source: StatusSource): Status {
     refused: source.refused,
     collection: { pinnedBy: replicator.pinnedBy },
     members: source.members.map(({ nodeId }) => nodeId),
+    ephemeral: ephemeralOf(replicator),
     peers,
   };
 }
@@ -170,6 +173,12 @@ function peersOf(source: StatusSource): Record<string, PeerStatus> {
     };
   }
   return peers;
+}
+
+function ephemeralOf({ ephemerals }: Replicator): Status["ephemeral"] {
+  if (ephemerals === undefined) return { processes: 0, entries: 0, bytes: 0 };
+  const { authors, entries, bytes } = ephemerals.totals;
+  return { processes: authors, entries, bytes };
 }
 
 /** Of two in the middle the one nearer to ours: one peer alone must not accuse us while another one agrees with us. */

@@ -1,6 +1,6 @@
 /** Good inputs, drawn at random: where mutations start from. */
 import type { StateOp } from "../../src/core/ops.ts";
-import type { Hello, Message } from "../../src/sync/messages.ts";
+import type { AuthorVersion, EphemeralNews, Hello, Message } from "../../src/sync/messages.ts";
 import { type Entry, type Epoch, makeOrigin, type NodeId, type Origin } from "../../src/types.ts";
 import type { Chance } from "./random.ts";
 
@@ -84,9 +84,11 @@ export function sampleOps(chance: Chance, value: (chance: Chance) => Uint8Array)
 export function sampleMessage(chance: Chance, value: (chance: Chance) => Uint8Array): Message {
   const links = Array.from({ length: chance.below(4) }, () => sampleNodeId(chance));
   const buckets = Array.from({ length: chance.below(4) }, () => chance.below(2048));
-  switch (chance.below(10)) {
+  switch (chance.below(11)) {
     case 0:
       return sampleHello(chance, links);
+    case 9:
+      return sampleEphemeral(chance, value);
     case 1:
     case 2: {
       const mark = chance.oneIn(2) ? sampleVector(chance) : null;
@@ -119,6 +121,25 @@ export function sampleMessage(chance: Chance, value: (chance: Chance) => Uint8Ar
   }
 }
 
+function sampleEphemeral(chance: Chance, value: (chance: Chance) => Uint8Array): EphemeralNews {
+  const author = (): AuthorVersion => ({
+    nodeId: sampleNodeId(chance),
+    generation: chance.integer(),
+    incarnation: chance.hex64(),
+    version: 10 + chance.below(300),
+  });
+  const news = Array.from({ length: chance.below(4) }, () => {
+    const cells = Array.from({ length: chance.below(6) }, (_, index) => ({
+      key: `presence/${chance.below(9)}`,
+      value: chance.oneIn(3) ? null : value(chance),
+      version: 4 + index,
+    }));
+    const times = { leaseMs: 1000 + chance.below(9000), ageMs: chance.below(9000) };
+    return { ...author(), from: chance.below(4), ...times, closed: chance.oneIn(4), cells };
+  });
+  return { type: "ephemeral", taken: chance.below(9), held: Array.from({ length: chance.below(4) }, author), news };
+}
+
 function sampleHello(chance: Chance, links: NodeId[]): Hello {
   return {
     type: "hello",
@@ -133,5 +154,6 @@ function sampleHello(chance: Chance, links: NodeId[]): Hello {
     links,
     wallClock: chance.integer(),
     frontier: sampleVector(chance),
+    features: chance.below(4),
   };
 }

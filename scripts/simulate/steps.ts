@@ -443,6 +443,7 @@ export class Steps {
       links: [],
       wallClock: 0,
       frontier: [],
+      features: 0,
     };
     const talk = (channel: Channel): void => {
       channel.start({ frame: () => undefined, closed: () => undefined });

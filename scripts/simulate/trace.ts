@@ -78,6 +78,8 @@ function describeMessage(message: Message): string {
       return `round ${message.number} of ${message.members.join(", ")}, low ${pairs(message.low)}, high ${pairs(message.high)}`;
     case "frontier":
       return `frontier ${pairs(message.vector)}`;
+    case "ephemeral":
+      return `ephemeral, of ${message.news.map(({ nodeId, version }) => `${nodeId}:${version}`).join(" ") || "nobody"}`;
     case "bye":
       return `bye ${message.code}: ${message.detail}`;
     default:

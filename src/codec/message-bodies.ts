@@ -32,6 +32,7 @@ import {
   encodeEntries,
   readNodeId,
 } from "./entries.ts";
+import { readEphemeral, writeEphemeral } from "./ephemeral-body.ts";
 
 const HELLO = 1;
 const PAGE = 2;
@@ -43,8 +44,21 @@ const DIGESTS = 7;
 const LISTING = 8;
 const ROUND = 9;
 const FRONTIER = 10;
+const EPHEMERAL = 11;
 
-const KINDS: ReadonlySet<number> = new Set([HELLO, PAGE, ACK, LINKS, PROBE, BYE, DIGESTS, LISTING, ROUND, FRONTIER]);
+const KINDS: ReadonlySet<number> = new Set([
+  HELLO,
+  PAGE,
+  ACK,
+  LINKS,
+  PROBE,
+  BYE,
+  DIGESTS,
+  LISTING,
+  ROUND,
+  FRONTIER,
+  EPHEMERAL,
+]);
 
 const PAGE_LAST = 1;
 const PAGE_MARK = 2;
@@ -114,6 +128,10 @@ export function writeMessage(writer: ByteWriter, message: Message): void {
       writer.varint(FRONTIER);
       writeVector(writer, new EntriesWriter(writer), message.vector);
       return;
+    case "ephemeral":
+      writer.varint(EPHEMERAL);
+      writeEphemeral(writer, message);
+      return;
     case "links":
       writer.varint(LINKS);
       writeLinks(writer, message.links);
@@ -159,6 +177,8 @@ export function readMessage(kind: number, reader: ByteReader): Message | undefin
       return readRound(reader);
     case FRONTIER:
       return { type: "frontier", vector: readVector(reader, new EntriesReader(reader)) } satisfies Frontier;
+    case EPHEMERAL:
+      return readEphemeral(reader);
     case BYE:
       return readBye(reader);
     default:
@@ -182,6 +202,7 @@ function writeHello(writer: ByteWriter, hello: Hello): void {
   writeLinks(writer, hello.links);
   writer.f64(hello.wallClock);
   writeVector(writer, origins, hello.frontier);
+  writer.varint(hello.features);
 }
 
 function readHello(reader: ByteReader): Hello {
@@ -200,6 +221,8 @@ function readHello(reader: ByteReader): Hello {
   const links = readLinks(reader);
   const wallClock = readTime(reader);
   const frontier = readVector(reader, origins);
+  // Those who came before the field end here.
+  const features = reader.remaining === 0 ? 0 : reader.varint();
   return {
     type: "hello",
     versionMin,
@@ -213,6 +236,7 @@ function readHello(reader: ByteReader): Hello {
     links,
     wallClock,
     frontier,
+    features,
   };
 }
 

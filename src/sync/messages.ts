@@ -8,7 +8,10 @@ import type { Entry, Epoch, Millis, NodeId, Seq } from "../types.ts";
 export const PROTOCOL_VERSION_MIN = 1;
 export const PROTOCOL_VERSION_MAX = 1;
 
-export type Message = Hello | Page | Ack | Links | Probe | Digests | Listing | Round | Frontier | Bye;
+export type Message = Hello | Page | Ack | Links | Probe | Digests | Listing | Round | Frontier | EphemeralNews | Bye;
+
+/** Bits of `Hello.features`: what the sender understands beyond the protocol version. Unknown ones are of no interest. */
+export const FEATURE_EPHEMERAL = 1;
 
 /** The first message of each side. Nothing else is understood before it. */
 export interface Hello {
@@ -30,6 +33,8 @@ export interface Hello {
   readonly wallClock: Millis;
   /** Up to where the sender's tombstones may be collected: who does not cover all of it has to settle first. */
   readonly frontier: VectorPairs;
+  /** See FEATURE_EPHEMERAL. 0 from replicas that know of none. */
+  readonly features: number;
 }
 
 /** Entries, in the order of the sender's change log (catch-up) or as they were committed (live). */
@@ -117,6 +122,50 @@ export interface Round {
 export interface Frontier {
   readonly type: "frontier";
   readonly vector: VectorPairs;
+}
+
+/** Ephemeral entries, by process. Only to peers with FEATURE_EPHEMERAL. */
+export interface EphemeralNews {
+  readonly type: "ephemeral";
+  /** How many messages with news of the receiver the sender has taken in, in this session. */
+  readonly taken: number;
+  /** What the sender holds of these processes: it wants what is newer. In the first message of a session: all that it holds. */
+  readonly held: readonly AuthorVersion[];
+  readonly news: readonly AuthorNews[];
+}
+
+/** How far the set of one process is known. Ordered by generation, incarnation and version. */
+export interface AuthorVersion {
+  readonly nodeId: NodeId;
+  /** Tells the processes of one nodeId apart: the present one has the highest. */
+  readonly generation: number;
+  /** Of the process, as in Hello. */
+  readonly incarnation: string;
+  /** Grows with each change of the set, and with each sign of life. */
+  readonly version: number;
+}
+
+/** What has happened to the set of one process between two of its versions. */
+export interface AuthorNews extends AuthorVersion {
+  /** The version that this follows upon. 0: this is all that there is. */
+  readonly from: number;
+  /** For how long the set outlives the last sign of life of its process. */
+  readonly leaseMs: Millis;
+  /** How long ago the sender has heard that sign of life. */
+  readonly ageMs: Millis;
+  /** The process has said goodbye. */
+  readonly closed: boolean;
+  /** In the order of their versions. */
+  readonly cells: readonly EphemeralCell[];
+}
+
+/** One key of one process. */
+export interface EphemeralCell {
+  readonly key: string;
+  /** Encoded; `null`: removed. */
+  readonly value: Uint8Array | null;
+  /** The version of the set with which it came. Of several processes that have the key, the one with the highest wins. */
+  readonly version: number;
 }
 
 /** The sender ends the connection, and why: both sides log it. */

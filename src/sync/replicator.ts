@@ -26,11 +26,14 @@ import {
 import { Collector } from "./collector.ts";
 import type { Outgoing, Ready, SessionEvent, SessionId } from "./committed.ts";
 import { type Conflict, Conflicts } from "./conflicts.ts";
+import { EphemeralExchange } from "./ephemeral-exchange.ts";
+import type { EphemeralOptions, EphemeralSets } from "./ephemeral-sets.ts";
 import { FLOW_LIMITS, type FlowLimits } from "./flow.ts";
 import { type HelloVerdict, isPlausible, judge, replaces } from "./handshake.ts";
 import { Inbound } from "./inbound.ts";
 import {
   type ByeCode,
+  FEATURE_EPHEMERAL,
   type Hello,
   type Message,
   type Page,
@@ -71,6 +74,8 @@ export interface ReplicatorOptions extends StateWriterOptions {
   readonly roundMs?: Millis | undefined;
   /** For tests. Default: FLOW_LIMITS. */
   readonly flow?: FlowLimits;
+  /** Absent: takes no part in ephemeral entries, as versions that do not know them. */
+  readonly ephemeral?: EphemeralOptions;
 }
 
 export class Replicator {
@@ -102,6 +107,7 @@ export class Replicator {
   readonly #unfinished = new Map<NodeId, { readonly incarnation: string; readonly cursor: Lsn }>();
   #frontierTold: number;
   readonly #probeTicks: number;
+  readonly #ephemeral: EphemeralExchange<Session> | undefined;
 
   constructor(options: ReplicatorOptions) {
     const { state } = options;
@@ -127,7 +133,11 @@ export class Replicator {
       adopt: (session, peer, now) => this.#adopt(session, peer, now),
       emit: (event) => this.#events.push(event),
     });
-    const { members, memberLeaseMs, roundMs, limits } = options;
+    const { members, memberLeaseMs, roundMs, limits, ephemeral, incarnation } = options;
+    if (ephemeral !== undefined) {
+      const own = { nodeId: nodeIdOf(state.origin), incarnation };
+      this.#ephemeral = new EphemeralExchange(own, { ...ephemeral, tickMs: TICK_MS }, send);
+    }
     const { maxDriftMs } = limits;
     this.#collector = new Collector(
       { state, durable: this.#durable, members, memberLeaseMs, roundMs, maxDriftMs, tickMs: TICK_MS },
@@ -196,6 +206,11 @@ export class Replicator {
     return this.#writer.lastStamp;
   }
 
+  /** Entries of living processes, in memory only. */
+  get ephemerals(): EphemeralSets | undefined {
+    return this.#ephemeral?.sets;
+  }
+
   // ---- out -----------------------------------------------------------------------------------
 
   /** The next record to make durable. */
@@ -262,6 +277,11 @@ export class Replicator {
     if (this.#memberWrite !== undefined) this.#writer.keep(this.#memberWrite, now);
   }
 
+  /** Sets an ephemeral key of this process, or removes it. @param value  encoded; `null`: removes it */
+  changeEphemeral(key: string, value: Uint8Array | null): void {
+    this.#ephemeral?.change(key, value, this.#tick);
+  }
+
   // ---- in: durability ------------------------------------------------------------------------
 
   /** The record is durable: passes it on to peers and acknowledges it. */
@@ -307,6 +327,7 @@ export class Replicator {
       links: [...this.#sessionByPeer.keys()],
       wallClock: now,
       frontier: [...this.#state.frontier],
+      features: this.#ephemeral === undefined ? 0 : FEATURE_EPHEMERAL,
     });
   }
 
@@ -360,6 +381,10 @@ export class Replicator {
     const session = this.#sessions.get(id);
     if (session === undefined || !this.#isNext(session, frame, now)) return;
     if (message.type === "bye") {
+      const { peer } = session;
+      if (message.code === "closing" && peer !== undefined) {
+        this.#ephemeral?.farewell(peer.nodeId, peer.incarnation, this.#tick);
+      }
       this.#finish(session, message.code, `the peer says: ${message.detail}`);
     } else if (message.type === "hello") {
       this.#hello(session, message, now);
@@ -380,6 +405,7 @@ export class Replicator {
     this.#collector.tick(this.#tick, now);
     this.#settler.tick(this.#sessions.values(), this.#tick);
     this.#tellFrontier();
+    this.#ephemeral?.tick(this.#tick);
     for (const session of [...this.#sessions.values()]) {
       const patienceTicks = session.peer === undefined ? HELLO_TICKS : SILENT_TICKS;
       if (this.#tick - session.lastReceivedTick > patienceTicks) {
@@ -463,6 +489,7 @@ export class Replicator {
     // It may have grown since our hello left.
     if (this.#state.frontier.size > 0) this.#send(session, { type: "frontier", vector: [...this.#state.frontier] });
     this.#settler.begin(session, session.peer, hello.frontier);
+    if ((hello.features & FEATURE_EPHEMERAL) !== 0) this.#ephemeral?.join(session);
     this.#tellLinks();
   }
 
@@ -559,6 +586,11 @@ export class Replicator {
         return;
       case "links":
         peer.outbound.connectedTo(new Set(message.links), this.#tick, this.#durable);
+        this.#ephemeral?.linked(session.id, this.#tick);
+        return;
+      case "ephemeral":
+        if (this.#ephemeral === undefined) session.reject("unknown-message");
+        else this.#ephemeral.receive(session, message, this.#tick);
         return;
       case "probe":
         peer.clockOffsetMs = message.wallClock - now;
@@ -733,6 +765,7 @@ export class Replicator {
     this.#untold.delete(session.id);
     this.#settler.forget(session.id);
     this.#collector.forget(session.id);
+    this.#ephemeral?.leave(session.id);
     const { peer } = session;
     if (peer === undefined || this.#sessionByPeer.get(peer.nodeId) !== session) return;
     this.#sessionByPeer.delete(peer.nodeId);

@@ -85,6 +85,11 @@ export class Session {
     this.caughtUpAt = now;
   }
 
+  /** Whether the peer has said that it is connected to that replica. */
+  isConnectedTo(nodeId: NodeId): boolean {
+    return this.peer?.outbound.links.has(nodeId) === true;
+  }
+
   reject(reason: string): void {
     this.rejects[reason] = (this.rejects[reason] ?? 0) + 1;
   }

@@ -21,6 +21,8 @@ export interface Metrics {
     /** Entries that were removed because their time was over. */
     readonly expired: number;
   };
+  /** Entries of living processes, as far as is known here; see `Status`. */
+  readonly ephemeral: { readonly processes: number; readonly entries: number; readonly bytes: number };
   /** By this replica's user and for its own bookkeeping, once durable. */
   readonly writes: {
     readonly puts: number;
@@ -109,6 +111,7 @@ export function metricsOf(telemetry: Telemetry, status: Status, { rejects, watch
       bytes: status.bytes,
       expired: telemetry.expired,
     },
+    ephemeral: status.ephemeral,
     writes: {
       puts: telemetry.puts,
       deletes: telemetry.deletes,

@@ -150,6 +150,7 @@ function noTraffic(): Traffic {
     listing: 0,
     round: 0,
     frontier: 0,
+    ephemeral: 0,
     bye: 0,
   };
   return { messages: { ...known, unknown: 0 }, bytes: 0, entries: 0 };

@@ -203,8 +203,15 @@ export class Watcher {
   }
 }
 
-/** The watcher as users hold it. */
-export function iterationOf(watcher: Watcher): AsyncIterableIterator<WatchEvent> {
+/** What an iteration is made of, see the members of Watcher. */
+interface EventSource<Event extends object> {
+  take(): Event | "wait" | undefined;
+  more(): Promise<void>;
+  leave(): void;
+}
+
+/** A watcher as users hold it. */
+export function iterationOf<Event extends object>(watcher: EventSource<Event>): AsyncIterableIterator<Event> {
   const events = eventsOf(watcher);
   return {
     next: () => events.next(),
@@ -252,7 +259,7 @@ function eventsFrom<T>(
   };
 }
 
-async function* eventsOf(watcher: Watcher): AsyncGenerator<WatchEvent, undefined> {
+async function* eventsOf<Event extends object>(watcher: EventSource<Event>): AsyncGenerator<Event, undefined> {
   for (let event = watcher.take(); event !== undefined; event = watcher.take()) {
     if (event === "wait") await watcher.more();
     else yield event;

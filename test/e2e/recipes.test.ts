@@ -9,6 +9,7 @@ const OUTPUT: Record<string, string[]> = {
   configuration: ["ERR_VALUE", "mail: smtp://127.0.0.1, 1000 ms", "search: http://127.0.0.1:9200, 50 ms", "1 batch"],
   cron: ["a, then b"],
   "feature-flags": ["before: false", "user 7: true, user 42: false"],
+  presence: ["here: ada, bob", "ada: lost", "bob: closed"],
   "service-registry": ["p1 at http://127.0.0.1:8001", "p1"],
   "session-store": ["apple, pear", "0"],
 };

@@ -39,8 +39,9 @@ const messages: readonly [Message, string][] = [
       links: ["c" as NodeId],
       wallClock: 1_700_000_000_000.5,
       frontier: [[A, 3]],
+      features: 1,
     },
-    "5701935487d1ac020101020470726f6401610123456789abcdef00000000000000ff020001610123456789abcdef05010362c3a9fedcba9876543210808080808020010877733a2f2f683a3101016300088056febc7842010003",
+    "57015f94ffb4ac020101020470726f6401610123456789abcdef00000000000000ff020001610123456789abcdef05010362c3a9fedcba9876543210808080808020010877733a2f2f683a3101016300088056febc784201000301",
   ],
   [{ type: "page", entries, last: true, runFrom: 0, runTo: 2, mark: [[B, 300]] }, "570105d93644ac020203000203080001610123456789abcdef808080b4e59faf0c016b012a1d016b02010362c3a9fedcba9876543210ac04e40180d095ffbc31016b000101ac02"],
   [{ type: "ack", frames: 7, vector: [[A, 128]], kept: 5 }, "570178dcc605ac020307010001610123456789abcdef800105"],
@@ -71,6 +72,31 @@ const messages: readonly [Message, string][] = [
   ],
   [{ type: "round", number: 300, members: ["c" as NodeId], low: [[A, 2]], high: [[A, 5], [B, 1]] }, "5701f7ffc750ac0209ac02010163010001610123456789abcdef02020005010362c3a9fedcba987654321001"],
   [{ type: "frontier", vector: [[A, 2]] }, "5701252ea9faac020a010001610123456789abcdef02"],
+  [
+    {
+      type: "ephemeral",
+      taken: 300,
+      held: [{ nodeId: "c" as NodeId, generation: 1_700_000_000_000, incarnation: "00000000000000ff", version: 7 }],
+      news: [
+        {
+          nodeId: "d" as NodeId,
+          generation: 0,
+          incarnation: "0123456789abcdef",
+          version: 400,
+          from: 5,
+          leaseMs: 10_000,
+          ageMs: 250,
+          closed: true,
+          cells: [
+            { key: "p/k", value: new Uint8Array([0x2a]), version: 6 },
+            { key: "p/\u20ac", value: null, version: 300 },
+            { key: "e", value: new Uint8Array(0), version: 400 },
+          ],
+        },
+      ],
+    },
+    "570195ef7bbdac020bac0201016380d095ffbc3100000000000000ff07010164000123456789abcdef900305904efa01010303702f6b01022a05702fe282aca6020001656401",
+  ],
   [{ type: "bye", code: "internal", detail: "x" }, "5701fa8e7969ac0206000178"],
   [{ type: "bye", code: "closing", detail: "" }, "570111f7621dac02060100"],
   [{ type: "bye", code: "protocol-version", detail: "" }, "5701ff58d70fac02060200"],
@@ -82,6 +108,10 @@ const messages: readonly [Message, string][] = [
   [{ type: "bye", code: "silent", detail: "" }, "57019bb86a60ac02060800"],
   [{ type: "bye", code: "too-many-peers", detail: "" }, "5701fedfd6d8ac02060900"],
 ];
+
+/** The hello above as versions without `features` send it. */
+const HELLO_WITHOUT_FEATURES =
+  "5701935487d1ac020101020470726f6401610123456789abcdef00000000000000ff020001610123456789abcdef05010362c3a9fedcba9876543210808080808020010877733a2f2f683a3101016300088056febc7842010003";
 
 const ops: readonly [StateOp[], string][] = [
   [entries.map((entry) => ({ type: "set", entry })), "0103080001610123456789abcdef808080b4e59faf0c016b012a1d016b02010362c3a9fedcba9876543210ac04e40180d095ffbc31016b00"],
@@ -130,6 +160,12 @@ describe("golden bytes", () => {
     expect(hex(encodeMessage(message, 300))).toBe(bytes);
     const decoded = decodeMessage(Buffer.from(bytes, "hex"));
     expect(plain(decoded)).toBe(plain({ type: "message", number: 300, message }));
+  });
+
+  test("hello of a version that knows no features", () => {
+    const decoded = decodeMessage(Buffer.from(HELLO_WITHOUT_FEATURES, "hex"));
+    const hello = messages[0]?.[0];
+    expect(plain(decoded)).toBe(plain({ type: "message", number: 300, message: { ...hello, features: 0 } }));
   });
 
   test.each(ops.map(([list, bytes]) => [list[0]?.type, bytes, list] as const))("op %s %s", (_type, bytes, list) => {

@@ -58,6 +58,27 @@ const vector = list(fc.tuple(origin, safe), 12);
 const bucket = fc.nat({ max: DIGEST_BUCKETS - 1 });
 const text = fc.string({ unit: "grapheme", maxLength: 30 });
 const millis = fc.oneof(safe, fc.double({ noNaN: true, noDefaultInfinity: true }));
+const author = fc.record({ nodeId, generation: safe, incarnation: hex64, version: positive });
+const ephemeralKey = fc.oneof(
+  fc.string({ unit: "grapheme", minLength: 1, maxLength: 12 }).filter((name) => name.isWellFormed()),
+  fc.constant("k".repeat(1024)),
+);
+const news = fc
+  .tuple(
+    author,
+    fc.nat(20),
+    list(fc.record({ key: ephemeralKey, value: fc.option(bytes(0, 300)), step: fc.integer({ min: 1, max: 200 }) }), 8),
+    fc.record({ leaseMs: fc.integer({ min: 1000, max: 3_600_000 }), ageMs: safe, closed: fc.boolean() }),
+    fc.nat(200),
+  )
+  .map(([of, from, steps, rest, more]) => {
+    let version = from;
+    const cells = steps.map(({ key, value, step }) => {
+      version += step;
+      return { key, value, version };
+    });
+    return { ...of, ...rest, from, version: Math.max(version, from + 1) + more, cells };
+  });
 const byeCodes: ByeCode[] = ["closing", "protocol-version", "cluster-mismatch", "identity-clash", "duplicate"];
 const moreByeCodes: ByeCode[] = ["self", "bad-frame", "silent", "too-many-peers", "internal"];
 
@@ -75,6 +96,7 @@ export const message: fc.Arbitrary<Message> = fc.oneof(
     links: list(nodeId, 5),
     wallClock: millis,
     frontier: vector,
+    features: safe,
   }),
   fc.record({
     type: fc.constant("page" as const),
@@ -103,6 +125,7 @@ export const message: fc.Arbitrary<Message> = fc.oneof(
   }),
   fc.record({ type: fc.constant("round" as const), number: safe, members: list(nodeId, 5), low: vector, high: vector }),
   fc.record({ type: fc.constant("frontier" as const), vector }),
+  fc.record({ type: fc.constant("ephemeral" as const), taken: safe, held: list(author, 5), news: list(news, 3) }),
   fc.record({
     type: fc.constant("bye" as const),
     code: fc.constantFrom(...byeCodes, ...moreByeCodes),

@@ -56,6 +56,7 @@ export class PlayedPeer {
       incarnation: "00000000000000ef",
       vector: [],
       frontier: [],
+      features: 0,
       addresses: [],
       links: [],
       wallClock: 0,

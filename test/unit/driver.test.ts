@@ -111,6 +111,7 @@ class Stage {
       links: [],
       wallClock: this.time.now(),
       frontier: [],
+      features: 0,
     });
   }
 

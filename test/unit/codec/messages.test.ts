@@ -18,6 +18,7 @@ const hello: Hello = {
   links: [],
   wallClock: 0,
   frontier: [],
+  features: 0,
 };
 const page: Page = { type: "page", entries: [], last: false, runFrom: 0, runTo: 0, mark: null };
 
@@ -52,7 +53,7 @@ describe("frames", () => {
   });
 
   test("of a kind that is not known", () => {
-    expect(decodeMessage(frame("0b", "05"))).toEqual({ type: "unknown", number: 5, kind: 11 });
+    expect(decodeMessage(frame("0c", "05"))).toEqual({ type: "unknown", number: 5, kind: 12 });
     expect(decodeMessage(frame("ff01 c0ffee", "05"))).toEqual({ type: "unknown", number: 5, kind: 255 });
     expect(decodeMessage(frame("00"))).toEqual({ type: "unknown", number: 0, kind: 0 });
   });

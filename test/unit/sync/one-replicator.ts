@@ -31,6 +31,7 @@ export function hello(more: Partial<Hello> = {}): Hello {
     links: [],
     wallClock: NOW,
     frontier: [],
+    features: 0,
     ...more,
   };
 }
