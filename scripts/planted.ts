@@ -3,12 +3,10 @@
  * and after how many seeds. A bug that nothing finds, or whose text is not in the source any more, is a failure.
  */
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import ts from "typescript";
+import { CHECKOUT, change, withCopy } from "./planted/copy.ts";
 import type { Catch } from "./planted/hunt.ts";
 import { MUTATIONS, type Mutation } from "./planted/mutations.ts";
 
@@ -20,7 +18,6 @@ const USAGE = `npm run planted -- [--only TEXT] [--missing] [--check] [--write]
   --write       also writes what came of each to scripts/planted/RESULTS.md, as soon as it is known; other lines stay
 `;
 const RESULTS = "scripts/planted/RESULTS.md";
-const CHECKOUT = fileURLToPath(new URL("../../", import.meta.url));
 const HUNT_MS_MAX = 30 * 60_000;
 
 interface Result {
@@ -80,47 +77,22 @@ function staleTexts({ name, edits }: Mutation): string[] {
   });
 }
 
-/** A copy with the bug in it, until `use` returns. What is compiled and what is source both have it. */
-function withCopy<T>({ edits }: Mutation, use: (directory: string) => T): T {
-  const directory = mkdtempSync(join(tmpdir(), "wavekv-planted-"));
-  try {
-    for (const name of [
-      "dist",
-      "src",
-      "transports",
-      "scripts",
-      "test",
-      "demo",
-      "package.json",
-      "vitest.config.ts",
-      "tsconfig.json",
-    ]) {
-      cpSync(join(CHECKOUT, name), join(directory, name), { recursive: true });
-    }
-    symlinkSync(join(CHECKOUT, "node_modules"), join(directory, "node_modules"));
+/** A copy with the bug in it, until `use` returns. */
+function withBug<T>({ edits }: Mutation, use: (directory: string) => T): T {
+  return withCopy((directory) => {
     for (const { file, text, replacement } of edits) {
-      const source = readFileSync(join(directory, file), "utf8").replace(text, () => replacement);
-      writeFileSync(join(directory, file), source);
-      writeFileSync(join(directory, "dist", file.replace(/\.ts$/, ".js")), compiled(source));
+      change(
+        directory,
+        file,
+        readFileSync(join(directory, file), "utf8").replace(text, () => replacement),
+      );
     }
     return use(directory);
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
-  }
-}
-
-function compiled(source: string): string {
-  const compilerOptions: ts.CompilerOptions = {
-    target: ts.ScriptTarget.ES2022,
-    module: ts.ModuleKind.ESNext,
-    verbatimModuleSyntax: true,
-    rewriteRelativeImportExtensions: true,
-  };
-  return ts.transpileModule(source, { compilerOptions }).outputText;
+  });
 }
 
 function hunt(mutation: Mutation): Result {
-  return withCopy(mutation, (directory) => {
+  return withBug(mutation, (directory) => {
     if (mutation.seeds > 0) {
       const args = [join(directory, "dist/scripts/planted/hunt.js"), String(mutation.seeds)];
       const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8", timeout: HUNT_MS_MAX });
