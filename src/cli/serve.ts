@@ -3,16 +3,20 @@ import type { Server } from "node:http";
 import { WebSocketTransport } from "../../transports/websocket.ts";
 import { SOCKET_FILE, TOKEN_FILE } from "../control/client.ts";
 import { closeControlServer, controlServer } from "../control/server.ts";
+import { isReplicaError } from "../errors.ts";
 import { openReplica } from "../open-replica.ts";
 import type { Durability, Logger } from "../options.ts";
 import { systemRandom } from "../random.ts";
 import type { Replica } from "../replica.ts";
 import { codeOf } from "../storage/files.ts";
+import { serveUi, type Ui } from "../ui.ts";
 import { type Command, CommandError, duration, type Given, type Surroundings, UsageError } from "./command.ts";
 import { escaped, printable } from "./output.ts";
 import { progressOn } from "./progress.ts";
 
 const CLOSE_MS_MAX = 30_000;
+/** The link to the page, with its token, within the directory. */
+const LINK_FILE = "ui.link";
 /** What the system takes as the path of a socket, bytes. */
 const SOCKET_PATH_BYTES_MAX = 103;
 
@@ -46,6 +50,11 @@ export const serve: Command = {
       value: "PORT",
       help: "status page, /status, /metrics, /health on 127.0.0.1; WAVEKV_HTTP; 0: any",
     },
+    ui: {
+      type: "string",
+      value: "PORT",
+      help: "a page to watch it and its mesh on, on 127.0.0.1; WAVEKV_UI; 0: any",
+    },
     strict: { type: "boolean", help: "refuse a damaged directory" },
     json: { type: "boolean", help: "one JSON object a line instead of text" },
   },
@@ -55,6 +64,7 @@ Secrets come from a file or the environment, never from the command line, where 
   examples: [
     ["serve ./data --http 7070", "alone, with a page at http://127.0.0.1:7070"],
     ["serve ./oslo --node-id oslo --listen 7001", "the first of several"],
+    ["serve ./data --ui 7071", "with a page that shows it and its mesh"],
     ["serve ./rome --node-id rome --listen 7002 --seed ws://127.0.0.1:7001", "the second"],
   ],
   run: runServer,
@@ -74,6 +84,7 @@ async function runServer(given: Given, surroundings: Surroundings): Promise<numb
     );
   }
   const httpPort = portOf("http", setting("http", "WAVEKV_HTTP"));
+  const uiPort = portOf("ui", setting("ui", "WAVEKV_UI"));
   const durability = durabilityOf(setting("durability", "WAVEKV_DURABILITY"));
   const nodeId = setting("node-id", "WAVEKV_NODE_ID");
   const clusterId = setting("cluster", "WAVEKV_CLUSTER_ID");
@@ -93,6 +104,7 @@ async function runServer(given: Given, surroundings: Surroundings): Promise<numb
     ...(durability === undefined ? {} : { durability }),
   }).finally(() => progress.end());
   const servers: Server[] = [];
+  let ui: Ui | undefined;
   try {
     servers.push(await onSocket(replica, socket, surroundings));
     const address = transport.address;
@@ -100,11 +112,13 @@ async function runServer(given: Given, surroundings: Surroundings): Promise<numb
       `${printable(replica.nodeId)} is up in ${printable(directory)}${address === undefined ? "" : `, other replicas reach it at ${address}`}`,
     );
     if (httpPort !== undefined) servers.push(await onPort(replica, httpPort, directory, surroundings, log));
+    if (uiPort !== undefined) ui = await onPage(replica, uiPort, directory, surroundings, log);
     const why = await stop.asked;
     log.info(`ends (${why})`);
   } finally {
-    await Promise.all(servers.map(closeControlServer));
-    await Promise.all([socket, `${directory}/${TOKEN_FILE}`].map((path) => host.remove(path)));
+    await Promise.all([...servers.map(closeControlServer), ui?.close()]);
+    const files = [socket, `${directory}/${TOKEN_FILE}`, `${directory}/${LINK_FILE}`];
+    await Promise.all(files.map((path) => host.remove(path)));
     await replica.close({ timeoutMs: CLOSE_MS_MAX });
     stop.off();
   }
@@ -150,6 +164,23 @@ async function onPort(
   const bound = typeof address === "object" && address !== null ? address.port : port;
   log.info(`status at http://127.0.0.1:${bound}/, data with the token in ${printable(file)}`);
   return server;
+}
+
+/** The link has the token: it goes into a file of this user, and to a terminal, but into no log. */
+async function onPage(
+  replica: Replica,
+  port: number,
+  directory: string,
+  { host, err }: Surroundings,
+  log: Logger,
+): Promise<Ui> {
+  const ui = await serveUi(replica, { port }).catch((error: unknown) => {
+    throw isReplicaError(error) ? new CommandError(error.code, `--ui: ${error.message}`) : error;
+  });
+  const file = `${directory}/${LINK_FILE}`;
+  await host.writeSecret(file, `${ui.link}\n`);
+  log.info(err.isTerminal ? `page at ${ui.link}` : `page at ${ui.url}, open the link in ${printable(file)}`);
+  return ui;
 }
 
 function listening(server: Server, listen: () => void): Promise<void> {

@@ -95,6 +95,27 @@ describe("wavekv serve", () => {
     });
   });
 
+  test("--ui serves a page, whose link is in a file that only its user can read, and not in the log", async () => {
+    const { child, ended, says, written } = start(["serve", "./watched", "--node-id", "oslo", "--ui", "0"]);
+    await says("page at");
+    const file = join(root, "watched", "ui.link");
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    const [url = "", token = ""] = readFileSync(file, "utf8").trim().split("#token=");
+    expect(written.err).toContain(`page at ${url}, open the link in ./watched/ui.link`);
+    expect(written.err).not.toContain(token);
+    const page = await fetch(url);
+    expect([page.status, page.headers.get("content-type")]).toEqual([200, "text/html; charset=utf-8"]);
+    expect((await fetch(`${url}page.js`)).status).toBe(200);
+    expect((await fetch(`${url}api/entries`)).status).toBe(401);
+    const entries = await fetch(`${url}api/entries`, { headers: { authorization: `Bearer ${token}` } });
+    expect(await entries.json()).toEqual({ entries: [], more: false });
+    const second = await run(["serve", "./other", "--ui", new URL(url).port]);
+    expect(second).toMatchObject({ code: 1, err: expect.stringMatching(/--ui: port \d+ is in use/) as unknown });
+    child.kill("SIGTERM");
+    expect((await ended).code).toBe(0);
+    expect(existsSync(file)).toBe(false);
+  });
+
   test("goes on where a killed one stopped", async () => {
     const first = start(["serve", "./killed"]);
     await first.says("is up");
@@ -134,6 +155,7 @@ describe("wavekv serve", () => {
 
   test.each([
     [["--http", "70000"], "--http takes a port"],
+    [["--ui", "page"], "--ui takes a port"],
     [["--listen", "nowhere"], "--listen takes a port"],
     [["--durability", "often"], "--durability takes a time"],
     [["--secret-file", "absent"], "check the path"],

@@ -2,7 +2,7 @@
 import { count, short } from "./format.ts";
 import { mesh } from "./mesh-state.ts";
 import { type Author, type MeshNode, Progress } from "./model.ts";
-import { Card, NodeName } from "./parts.tsx";
+import { Card, Name, NodeName } from "./parts.tsx";
 
 const progress = new Progress();
 const COLUMNS_MAX = 32;
@@ -27,7 +27,9 @@ export function Coverage() {
               </th>
               {shown.map(({ origin, label, writes }) => (
                 <th key={origin} scope="col" title={origin}>
-                  <span class="author">{label}</span>
+                  <span class="author">
+                    <Name text={label} />
+                  </span>
                   <span class="muted small">{short(writes)}</span>
                 </th>
               ))}

@@ -65,3 +65,21 @@ export function laidOut(text: string, isWhole: boolean): string {
     return text;
   }
 }
+
+/** Whole ones, as people count them. */
+export function charactersOf(text: string): string[] {
+  return Array.from(new Intl.Segmenter().segment(text), ({ segment }) => segment);
+}
+
+/** Cut short in the middle, at most 18 characters: names of replicas often differ at their end. */
+export function shortened(name: string): string {
+  const characters = charactersOf(name);
+  return characters.length <= 18 ? name : `${characters.slice(0, 9).join("")}…${characters.slice(-8).join("")}`;
+}
+
+/** What stands for a name where there is room for two or three characters: `O`, or `N12` of `node-12`. */
+export function initialOf(name: string): string {
+  const [first = ""] = charactersOf(name);
+  const [digits = ""] = /\d{1,2}$/.exec(name) ?? [];
+  return `${first.toUpperCase()}${digits === name ? "" : digits}`;
+}

@@ -16,7 +16,7 @@ import {
   type SimulationNodeDatum,
 } from "d3-force";
 import { useEffect, useRef } from "preact/hooks";
-import { hueClass, short } from "./format.ts";
+import { hueClass, initialOf, short, shortened } from "./format.ts";
 import { mesh, select, selection } from "./mesh-state.ts";
 import type { Mesh, MeshLink, MeshNode } from "./model.ts";
 import { freshChanges, pulses } from "./store.ts";
@@ -39,6 +39,8 @@ const PULSES_MAX = 120;
 /** More of them are not to be stepped through with Tab: the list beside the picture has them too. */
 const FOCUSABLE_LINKS_MAX = 30;
 const LABELLED_MAX = 36;
+/** With more of them a narrow picture has no room for names: only the chosen one has its name then. */
+const CROWD = 6;
 const SVG = "http://www.w3.org/2000/svg";
 
 export function Graph() {
@@ -48,7 +50,12 @@ export function Graph() {
   const radius = radiusOf(nodes.length);
   const dark = new Set(nodes.filter(({ state }) => state === "down" || state === "paused").map(({ nodeId }) => nodeId));
   return (
-    <svg ref={svg} class="graph" role="group" aria-label="Replicas and their links">
+    <svg
+      ref={svg}
+      class={`graph ${nodes.length > CROWD ? "crowded" : ""}`}
+      role="group"
+      aria-label="Replicas and their links"
+    >
       <g>
         {links.map((link) => (
           <LinkShape
@@ -85,7 +92,7 @@ function LinkShape({
       class={`link ${isDark && state !== "cut" ? "down" : state} ${isChosen ? "chosen" : ""}`}
       data-link={id}
       role="button"
-      tabIndex={isFocusable ? 0 : -1}
+      tabindex={isFocusable ? 0 : -1}
       aria-pressed={isChosen}
       aria-label={`Link between ${ends[0]} and ${ends[1]}: ${state === "busy" ? "catching up" : state}`}
       onClick={() => select("link", id)}
@@ -118,7 +125,7 @@ function NodeShape({
       class={`node ${state} ${isOwn ? "own" : ""} ${isChosen ? "chosen" : ""} ${hueClass(nodeId)}`}
       data-node={nodeId}
       role="button"
-      tabIndex={0}
+      tabindex={0}
       aria-pressed={isChosen}
       aria-label={`${nodeId}: ${told}`}
       onClick={() => select("node", nodeId)}
@@ -128,7 +135,7 @@ function NodeShape({
       <circle class="disc" r={radius} />
       {radius >= 14 && (
         <text class="initial" dy="0.35em" style={{ fontSize: `${radius * 0.75}px` }}>
-          {charactersOf(nodeId)[0]}
+          {initialOf(nodeId)}
         </text>
       )}
       {(hasLabel || isChosen) && (
@@ -341,16 +348,6 @@ class Picture {
 
 function radiusOf(count: number): number {
   return count <= 8 ? 26 : count <= 16 ? 20 : count <= 36 ? 14 : 9;
-}
-
-function shortened(name: string): string {
-  const characters = charactersOf(name);
-  return characters.length <= 18 ? name : `${characters.slice(0, 17).join("")}…`;
-}
-
-/** Whole ones, as people count them. */
-function charactersOf(text: string): string[] {
-  return Array.from(new Intl.Segmenter().segment(text), ({ segment }) => segment);
 }
 
 function clamp(value: number, least: number, most: number): number {

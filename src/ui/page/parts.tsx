@@ -1,7 +1,7 @@
 /** Small pieces that several views use. */
 import type { ComponentChildren } from "preact";
 import type { ValueView } from "../wire.ts";
-import { count, hueClass } from "./format.ts";
+import { charactersOf, count, hueClass } from "./format.ts";
 
 export function Card(props: {
   readonly title: string;
@@ -37,7 +37,21 @@ export function NodeName({ nodeId }: { readonly nodeId: string }) {
   return (
     <span class="node-name" title={nodeId}>
       <span class={`swatch round ${hueClass(nodeId)}`} />
-      <span class="name">{nodeId}</span>
+      <Name text={nodeId} />
+    </span>
+  );
+}
+
+const TAIL_CHARACTERS = 6;
+
+/** Where there is no room it is cut short before its end: names of replicas often differ there. */
+export function Name({ text }: { readonly text: string }) {
+  const characters = charactersOf(text);
+  const head = characters.slice(0, -TAIL_CHARACTERS).join("");
+  return (
+    <span class="name" title={text}>
+      <span class="head">{head}</span>
+      <span class="tail">{characters.slice(-TAIL_CHARACTERS).join("")}</span>
     </span>
   );
 }
