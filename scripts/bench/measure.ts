@@ -31,9 +31,9 @@ export function residentBytes(): number {
 /** A full collection. @returns the processor time it took, milliseconds, of all threads */
 export function collect(): number {
   if (globalThis.gc === undefined) throw new Error("needs --expose-gc");
-  const from = performance.now();
+  const from = processorMs();
   globalThis.gc();
-  return performance.now() - from;
+  return processorMs() - from;
 }
 
 export interface Turns {

@@ -64,7 +64,7 @@ export const PLOTS: readonly Plot[] = [
     name: "catch-up",
     workload: "difference",
     chart: (workload, run) => ({
-      title: "Catching up on 10⁵ entries",
+      title: "Catching up on 10⁴ entries",
       note: "A replica was away and comes back: from the connection to having all, durably. Lower is better.",
       xLabel: "entries missed",
       yLabel: "milliseconds",

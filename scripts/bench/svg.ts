@@ -183,8 +183,7 @@ function n(value: number): string {
 
 function describeCount(value: number): string {
   const power = Math.log10(value);
-  if (value >= 10_000 && Number.isInteger(power))
-    return `10${[...String(power)].map((digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(digit)]).join("")}`;
+  if (value >= 10_000 && Number.isInteger(power)) return `10${"⁰¹²³⁴⁵⁶⁷⁸⁹"[power] ?? power}`;
   if (value >= 1e6) return `${value / 1e6} M`;
   return value.toLocaleString("en-US");
 }

@@ -12,6 +12,7 @@ import { type Figures, limit, numberOf, peer, type Scale, type Task, type Worklo
 const SCAN_ROWS = 100;
 const READS_MAX: Record<Scale, number> = { full: 300_000, quick: 5000 };
 const SCANS: Record<Scale, number> = { full: 10_000, quick: 100 };
+const WARM_UP: Record<Scale, number> = { full: 20_000, quick: 500 };
 /** Everything is overwritten so often to see what stays of it in memory. */
 const OVERWRITES = 10;
 const OVERWRITTEN_ENTRIES_MAX = 100_000;
@@ -90,6 +91,7 @@ async function measure(task: Task): Promise<Figures> {
   const values = new Values();
   const reads = Math.min(count, READS_MAX[scale]);
   const figures: Figures = {};
+  await warmUp(task);
   const empty = residentBytes();
   const store = await open(task);
   const keyAt = (index: number): string => keys.at(index);
@@ -132,6 +134,24 @@ async function measure(task: Task): Promise<Figures> {
   }
   await store.close();
   return figures;
+}
+
+/** What the process needs for code and for its heap shall not count as memory of the entries. */
+async function warmUp(task: Task): Promise<void> {
+  const count = WARM_UP[task.scale];
+  const keys = new Keys(count);
+  const values = new Values();
+  const store = await open({ ...task, directory: `${task.directory}/warm-up` });
+  for (let round = 0; round < 2; round += 1) {
+    await putEach(
+      store,
+      count,
+      (index) => keys.at(index),
+      (index) => values.at(index),
+    );
+    for (let index = 0; index < count; index += 1) store.get(keys.at(index));
+  }
+  await store.close();
 }
 
 async function scanRate(store: Store, keys: Keys, count: number, scale: Scale): Promise<number> {
