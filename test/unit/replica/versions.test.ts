@@ -102,8 +102,8 @@ describe("a later version that speaks this one no more", () => {
     }
     expect([a.has("there"), b.has("there"), far.has("here")]).toEqual([false, false, false]);
     expect([b.get("here"), a.members().length, far.members().length]).toEqual([1, 2, 1]);
-    // Asked again after minutes only.
+    // Asked again after minutes only: each connection takes a handful of messages.
     expect(cluster.warnings.length).toBeLessThanOrEqual(4);
-    expect(later.unknownSent).toBeLessThan(20);
+    expect(later.unknownSent).toBeLessThan(30);
   });
 });
