@@ -6,7 +6,7 @@ import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { SeededRandom } from "../src/testing/seeded-random.ts";
+import { choicesOf } from "./crash/random.ts";
 import { type Mutant, mutantsOf } from "./mutate/mutants.ts";
 import { CHECKOUT, change, withCopy } from "./planted/copy.ts";
 
@@ -82,7 +82,7 @@ function filesOf(room: string): string[] {
 
 /** @param count  0: all */
 function draw<T>(items: readonly T[], count: number, seed: number): T[] {
-  const random = new SeededRandom(seed, "mutants");
+  const random = choicesOf(seed);
   const left = [...items];
   const drawn: T[] = [];
   while (left.length > 0 && (count === 0 || drawn.length < count))

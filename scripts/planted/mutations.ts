@@ -314,14 +314,23 @@ export const MUTATIONS: readonly Mutation[] = [
     "const slowest = now;",
     SETTLER_TESTS,
   ),
-  edit(
-    "a busy key is sent again by every relay",
-    0,
-    "src/sync/waiting.ts",
-    "const isDue = write.dueTick <= tick ||",
-    "const isDue = (this.#byKey.get(bytesToText(write.key))?.[0] ?? write).dueTick <= tick ||",
-    ["test/unit/replica/topologies.test.ts", "test/unit/sync/replicator.test.ts"],
-  ),
+  {
+    name: "a busy key is sent again by every relay",
+    seeds: 0,
+    tests: ["test/unit/replica/topologies.test.ts", "test/unit/sync/replicator.test.ts"],
+    edits: [
+      {
+        file: "src/sync/waiting.ts",
+        text: "      if (!acked.covers(write.origin, write.seq)) return;\n      this.#drop(write);",
+        replacement: "      if (acked.size >= 0) return;\n      this.#drop(write);",
+      },
+      {
+        file: "src/sync/waiting.ts",
+        text: "if (acked.covers(write.origin, write.seq)) this.#drop(write);",
+        replacement: "if (tick < 0) this.#drop(write);",
+      },
+    ],
+  },
   edit(
     "what has been seen expired comes back when the wall clock is set back",
     0,
