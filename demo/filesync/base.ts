@@ -1,12 +1,13 @@
 /**
  * What folder and store last agreed on, path by path, kept in one file: with it a start after any downtime tells an edit made
- * here from one made elsewhere. It speaks of one store: it is bound to the epoch of the replica's data, so that a wiped or
- * restored store makes it void instead of making every file look deleted.
+ * here from one made elsewhere. It speaks of one store, and a wiped or restored one makes it void instead of making every file look
+ * deleted: store-life.ts.
  */
-import { open, readFile, rename } from "node:fs/promises";
+import { type BaseChange, BaseLog } from "./base-log.ts";
 import type { Base, Hash } from "./decide.ts";
 import type { Fingerprint } from "./folder.ts";
 import { parentsOf } from "./paths.ts";
+import type { Life } from "./store-life.ts";
 
 export interface Agreement {
   readonly hash: Hash;
@@ -16,40 +17,37 @@ export interface Agreement {
   readonly fingerprint?: Fingerprint;
 }
 
-const FORMAT_VERSION = 2;
-const SAVE_EVERY_MS = 500;
-/** A large base is written less often: nothing else would be done. */
-const SAVE_PAUSE_FACTOR = 20;
-
 export class BaseFile {
-  readonly #path: string;
-  readonly #epoch: () => string;
+  readonly #log: BaseLog;
+  readonly #life: Life;
   readonly #agreements: Map<string, Agreement>;
   /** Files of which nobody remembers whether they were there before, until each is settled. */
   readonly #unknown = new Set<string>();
   /** How many agreements there are below a directory. */
   readonly #below = new Map<string, number>();
   #complete: boolean;
-  #dirty = false;
-  #saveEveryMs = SAVE_EVERY_MS;
+  /** Paths whose agreement has changed since the last save. */
+  readonly #changed = new Set<string>();
+  #isNewlyComplete = false;
 
-  private constructor(path: string, epoch: () => string, agreements: Map<string, Agreement>, complete: boolean) {
-    this.#path = path;
-    this.#epoch = epoch;
+  private constructor(log: BaseLog, life: Life, agreements: Map<string, Agreement>, complete: boolean) {
+    this.#log = log;
+    this.#life = life;
     this.#agreements = agreements;
     this.#complete = complete;
     for (const agreed of agreements.keys()) this.#count(agreed, 1);
   }
 
   /**
-   * Reads the file. One that is absent, damaged or of another epoch counts as lost.
+   * Reads the file. One that is absent, damaged or of another store counts as lost.
    *
-   * @param epoch  the present one of the replica
+   * @param life   of the store
    * @param usable false starts anew whatever the file says
    */
-  static async open(path: string, epoch: () => string, usable = true): Promise<BaseFile> {
-    const loaded = usable ? parse(await readOrEmpty(path), epoch()) : undefined;
-    return new BaseFile(path, epoch, loaded?.agreements ?? new Map<string, Agreement>(), loaded?.complete ?? false);
+  static async open(path: string, life: Life, usable = true): Promise<BaseFile> {
+    const log = new BaseLog(path);
+    const loaded = usable ? await log.load(life) : undefined;
+    return new BaseFile(log, life, loaded?.agreements ?? new Map<string, Agreement>(), loaded?.complete ?? false);
   }
 
   /** Whether every path without an agreement is known to have had no file. */
@@ -76,9 +74,9 @@ export class BaseFile {
     return this.#below.has(path);
   }
 
-  /** How long to wait between two calls of `save`. */
-  get saveEveryMs(): number {
-    return this.#saveEveryMs;
+  /** Whether everything is written down. */
+  get isSaved(): boolean {
+    return this.#changed.size === 0 && !this.#isNewlyComplete;
   }
 
   get paths(): Iterable<string> {
@@ -107,7 +105,7 @@ export class BaseFile {
     if (agreement === undefined) this.#agreements.delete(path);
     else this.#agreements.set(path, agreement);
     if (had !== (agreement !== undefined)) this.#count(path, had ? -1 : 1);
-    this.#dirty ||= had || agreement !== undefined;
+    if (had || agreement !== undefined) this.#changed.add(path);
     if (this.#unknown.delete(path)) this.#completeIfSettled();
   }
 
@@ -122,57 +120,24 @@ export class BaseFile {
   #completeIfSettled(): void {
     if (this.#unknown.size > 0) return;
     this.#complete = true;
-    this.#dirty = true;
+    this.#isNewlyComplete = true;
   }
 
   /**
-   * Writes the file if anything has changed, whole or not at all. One call at a time.
+   * Writes down what has changed. One call at a time.
    * @param before called once what is to be written is fixed, and awaited before it is
    */
   async save(before: () => Promise<void> = async () => undefined): Promise<void> {
-    if (!this.#dirty) return await before();
-    this.#dirty = false;
-    const startMs = performance.now();
-    const files = Array.from(this.#agreements, ([path, { hash, own, fingerprint }]) => [path, hash, own, fingerprint]);
-    const text = JSON.stringify({ version: FORMAT_VERSION, epoch: this.#epoch(), complete: this.#complete, files });
+    const changes: BaseChange[] = Array.from(this.#changed, (path) => [path, this.#agreements.get(path)] as const);
+    if (this.#isNewlyComplete) changes.push("complete");
+    const { size } = this.#agreements;
+    const isOutdated = this.#log.isOutdated(changes.length, size);
+    const all = isOutdated ? { agreements: new Map(this.#agreements), complete: this.#complete } : undefined;
+    this.#changed.clear();
+    this.#isNewlyComplete = false;
+    if (changes.length === 0) return await before();
+    const mark = await this.#life.next();
     await before();
-    const temporary = `${this.#path}.new`;
-    {
-      await using file = await open(temporary, "w", 0o600);
-      await file.writeFile(text);
-      await file.sync();
-    }
-    await rename(temporary, this.#path);
-    this.#saveEveryMs = Math.max(SAVE_EVERY_MS, (performance.now() - startMs) * SAVE_PAUSE_FACTOR);
+    await this.#log.append(changes, all, mark);
   }
-}
-
-async function readOrEmpty(path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return "";
-    throw error;
-  }
-}
-
-function parse(text: string, epoch: string): { agreements: Map<string, Agreement>; complete: boolean } | undefined {
-  let document: unknown;
-  try {
-    document = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (typeof document !== "object" || document === null) return undefined;
-  if (!("version" in document) || document.version !== FORMAT_VERSION) return undefined;
-  if (!("epoch" in document) || document.epoch !== epoch) return undefined;
-  if (!("complete" in document) || !("files" in document) || !Array.isArray(document.files)) return undefined;
-  const agreements = new Map<string, Agreement>();
-  for (const row of document.files as readonly unknown[]) {
-    if (!Array.isArray(row)) return undefined;
-    const [path, hash, own, fingerprint] = row as readonly unknown[];
-    if (typeof path !== "string" || typeof hash !== "string" || typeof own !== "boolean") return undefined;
-    agreements.set(path, { hash, own, ...(typeof fingerprint === "string" && { fingerprint }) });
-  }
-  return { agreements, complete: document.complete === true };
 }

@@ -5,8 +5,8 @@
  * to its path meanwhile. So every step opens one segment of what the step before has opened, and refuses links. Elsewhere each
  * segment is looked at before use, which leaves a moment in which somebody who can write to the folder could swap one.
  */
-import { constants, existsSync } from "node:fs";
-import { type FileHandle, lstat, mkdir, open } from "node:fs/promises";
+import { closeSync, constants, existsSync, mkdirSync, openSync } from "node:fs";
+import { lstat } from "node:fs/promises";
 import { join } from "node:path";
 import { codeOf } from "./file-errors.ts";
 
@@ -38,37 +38,38 @@ export function isObstacle(result: unknown): result is Obstacle {
   return typeof result === "object" && result !== null && "at" in result && "code" in result;
 }
 
+/** The walk itself is synchronous: what it looks at was looked at just before, and a trip to the thread pool costs far more. */
 async function byHandle<T>(
   root: string,
   segments: readonly string[],
   create: boolean,
   use: (directory: string) => Promise<T>,
 ): Promise<T | Obstacle> {
-  let handle = await open(root, constants.O_RDONLY | constants.O_DIRECTORY);
+  let handle = openSync(root, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
     for (const [index, segment] of segments.entries()) {
-      const next = await step(`/proc/self/fd/${handle.fd}/${segment}`, create);
+      const next = step(`/proc/self/fd/${handle}/${segment}`, create);
       if (typeof next === "string") return { at: segments.slice(0, index + 1).join("/"), code: next };
-      await handle.close();
+      closeSync(handle);
       handle = next;
     }
-    return await use(`/proc/self/fd/${handle.fd}`);
+    return await use(`/proc/self/fd/${handle}`);
   } finally {
-    await handle.close();
+    closeSync(handle);
   }
 }
 
-async function step(path: string, create: boolean): Promise<FileHandle | string> {
+function step(path: string, create: boolean): number | string {
   for (let isMade = !create; ; isMade = true) {
     try {
-      return await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+      return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
     } catch (error) {
       const code = codeOf(error);
       if (code === "ELOOP") return "ENOTDIR";
       if (code === "ENOTDIR") return code;
       if (code !== "ENOENT") throw error;
       if (isMade) return code;
-      await makeDirectory(path);
+      makeDirectory(path);
     }
   }
 }
@@ -89,16 +90,16 @@ async function byName<T>(
       } catch (error) {
         if (codeOf(error) !== "ENOENT") throw error;
         if (isMade) return { at, code: "ENOENT" };
-        await makeDirectory(path);
+        makeDirectory(path);
       }
     }
   }
   return await use(join(root, ...segments));
 }
 
-async function makeDirectory(path: string): Promise<void> {
+function makeDirectory(path: string): void {
   try {
-    await mkdir(path, { mode: 0o755 });
+    mkdirSync(path, { mode: 0o755 });
   } catch (error) {
     // Somebody else made it, or has removed its parent: the next look tells.
     if (!["EEXIST", "ENOENT"].includes(codeOf(error))) throw error;

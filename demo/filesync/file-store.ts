@@ -6,7 +6,8 @@
  * | `file/<path>` | manifest: content.ts |
  * | `gone/<path>` | note of a deletion: hash of the last content, ancestors; expires |
  * | `want/<replica>` | chunks that a replica asks for; expires: chunk-exchange.ts |
- * | `chunk/<sha256>` | a chunk that was asked for, until it has arrived; expires |
+ * | `life/<replica>` | a count, see store-life.ts |
+ | `chunk/<sha256>` | a chunk that was asked for, until it has arrived; expires |
  *
  * The store is the index; content stays in the folders, and passes through the store only while somebody lacks it. A note is put
  * in one batch with the delete it speaks of: a store that has no file and no note has never had the file, or not for weeks.

@@ -36,6 +36,8 @@ Options of run:
 Exit codes: 0 fine, 1 failed, not equal or not running, 2 wrong use.
 `;
 
+const JSON_FLAG = { type: "boolean", default: false } as const;
+
 await runCommand(HELP, async (signal) => {
   const [command, ...args] = process.argv.slice(2);
   switch (command) {
@@ -103,8 +105,6 @@ async function showCheck(args: readonly string[]): Promise<number> {
   }
   return isEqual ? 0 : 1;
 }
-
-const JSON_FLAG = { type: "boolean", default: false } as const;
 
 function onlyFolder(command: string, positionals: readonly string[]): string {
   const [directory, ...rest] = positionals;

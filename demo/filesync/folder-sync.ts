@@ -53,6 +53,7 @@ export interface FolderSyncOptions {
 
 /** Paths that are settled at one time: the disk takes several syncs as one. */
 const WORKERS = 8;
+const SAVE_EVERY_MS = 500;
 /** For how long the content of a removed file is kept, to be reused if it turns up under another name. */
 const REUSE_MS = 60_000;
 const FILE_GIB_MAX = FILE_BYTES_MAX / 1024 ** 3;
@@ -154,11 +155,11 @@ export class FolderSync {
       for (let path = paths[next++]; path !== undefined && signal?.aborted !== true; path = paths[next++]) {
         this.#due.delete(path);
         await this.#settleSafely(path);
-        if (nowMs() - this.#savedAtMs >= this.#options.base.saveEveryMs) await this.save();
+        if (nowMs() - this.#savedAtMs >= SAVE_EVERY_MS) await this.save();
       }
     };
     await Promise.all(Array.from({ length: Math.min(WORKERS, paths.length) }, work));
-    if (nowMs() - this.#savedAtMs >= this.#options.base.saveEveryMs) await this.save();
+    if (nowMs() - this.#savedAtMs >= SAVE_EVERY_MS) await this.save();
   }
 
   /** Writes down what was agreed on. What it says of the folder is made durable before. */

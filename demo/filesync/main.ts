@@ -8,10 +8,13 @@ const HELP = `
 Three replicas of a folder on this machine, each a process of its own.
 
   npm run demo                   start them, say where the folders are, run until Ctrl-C
-  npm run demo -- --check        random work on real files with a kill and a wipe, then compare; exit code 0 if equal
+  npm run demo -- --check        random work, many small files, a large one, renames, edits on both sides, with kills and
+                                 wipes in the middle; the folders must be equal after each step; some minutes
 
   --keep DIR     put folders and data into DIR, and leave them there; default: a temporary place that is removed
-  --seconds N    with --check: how long to work, default 20
+  --seconds N    with --check: how long to work at random, default 10
+  --files N      with --check: how many small files, default 10000
+  --large-mb N   with --check: size of the large file, in millions of bytes, default 200
   --seed N       with --check: draw the same random choices again; default: another one each time
   --verbose      with --check: show every file event
   --help
@@ -24,20 +27,27 @@ await runCommand(HELP, async (signal) => {
     check: { type: "boolean", default: false },
     keep: { type: "string" },
     seconds: { type: "string" },
+    files: { type: "string" },
+    "large-mb": { type: "string" },
     seed: { type: "string" },
     verbose: { type: "boolean", default: false },
   });
   if (positionals[0] !== undefined) throw new UsageError(`unexpected argument "${positionals[0]}"`);
-  if (!values.check && (values.seconds !== undefined || values.seed !== undefined || values.verbose))
-    throw new UsageError("--seconds, --seed and --verbose belong to --check");
-  const seconds = parseNumber("seconds", values.seconds ?? "20", 1, 86_400);
+  const { check, keep, verbose, ...ofCheck } = values;
+  if (!check && (verbose || Object.values(ofCheck).some((value) => value !== undefined)))
+    throw new UsageError("--seconds, --files, --large-mb, --seed and --verbose belong to --check");
+  const seconds = parseNumber("seconds", values.seconds ?? "10", 1, 86_400);
+  const smallFiles = parseNumber("files", values.files ?? "10000", 1, 1_000_000);
+  // A size that ends in the middle of a chunk.
+  const largeBytes = parseNumber("large-mb", values["large-mb"] ?? "200", 1, 8000) * 1_000_000;
   const seed = parseNumber("seed", values.seed ?? String(Date.now() % 1_000_000), 0, 2 ** 32 - 1);
-  return await withDirectory(values.keep, async (directory) => {
-    if (values.check) {
-      return (await runCheck({ directory, seconds, seed, showOutput: values.verbose, print, signal })) ? 0 : 1;
+  return await withDirectory(keep, async (directory) => {
+    if (check) {
+      const options = { directory, seconds, seed, smallFiles, largeBytes, showOutput: verbose, print, signal };
+      return (await runCheck(options)) ? 0 : 1;
     }
     await runDemo(directory, print, signal);
-    print(values.keep === undefined ? "stopped; the folders are removed" : `stopped; the folders stay in ${directory}`);
+    print(keep === undefined ? "stopped; the folders are removed" : `stopped; the folders stay in ${directory}`);
     return 0;
   });
 });

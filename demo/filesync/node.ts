@@ -16,6 +16,7 @@ import { createJson, createLines, type Output } from "./output.ts";
 import { pathOfKey } from "./paths.ts";
 import { SyncView } from "./status.ts";
 import { removeStatus, writeStatus } from "./status-file.ts";
+import { StoreLife } from "./store-life.ts";
 import { watchFolder } from "./watcher.ts";
 
 /** What a node tells the process that started it. */
@@ -53,7 +54,7 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
   const openedAtMs = performance.now();
   await using replica = await openOrExplain(options, transport);
   const { folder, known } = await Folder.open(directory);
-  const base = await BaseFile.open(join(data, "base.json"), () => replica.status().epoch, known);
+  const base = await BaseFile.open(join(data, "base.json"), new StoreLife(replica, replica.nodeId), known);
   const output = openOutput(options, options.id ?? replica.nodeId);
   const nowMs = (): number => performance.now();
   const notice = (text: string): void => output.warn(text);
@@ -116,8 +117,10 @@ async function keep(parts: Parts, options: NodeOptions, signal: AbortSignal): Pr
       else if (event.type !== "ready") {
         const path = pathOfKey(event.key);
         const chunk = chunkOfKey(event.key);
-        if (path !== undefined) sync.hint(path);
-        else if (isWantKey(event.key)) exchange.hint();
+        if (path !== undefined) {
+          // What we have written ourselves is settled.
+          if (!event.local) sync.hint(path);
+        } else if (isWantKey(event.key)) exchange.hint();
         else if (chunk !== undefined && event.type === "put") await sync.downloads.arrived(chunk);
       }
       alarm.ring();
@@ -154,7 +157,7 @@ async function keep(parts: Parts, options: NodeOptions, signal: AbortSignal): Pr
       alarm.ring();
     },
     onDirectory: () => {
-      scanAtMs = Math.min(scanAtMs, performance.now() + Math.max(DIRECTORY_SCAN_MS, scanTookMs * 2));
+      scanAtMs = Math.min(scanAtMs, performance.now() + Math.max(DIRECTORY_SCAN_MS, scanTookMs * 5));
       alarm.ring();
     },
     onTrouble: (reason) =>

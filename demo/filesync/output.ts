@@ -21,8 +21,8 @@ export function createLines(name: string): Output {
   };
   return {
     event: (event) => line(STYLES[event.type], describe(event)),
-    info: (text) => line("reset", text),
-    warn: (text) => line("yellow", text),
+    info: (text) => line("reset", printable(text)),
+    warn: (text) => line("yellow", printable(text)),
     status: () => undefined,
     close: () => undefined,
   };
@@ -100,5 +100,8 @@ export function describe(event: FileEvent): string {
 
 /** What could move the cursor is shown, not done. */
 export function printable(text: string): string {
-  return text.replace(/\p{Cc}|\p{Bidi_Control}/gu, (character) => JSON.stringify(character).slice(1, -1));
+  return text.replace(
+    /\p{Cc}|\p{Bidi_Control}/gu,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }

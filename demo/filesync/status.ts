@@ -95,7 +95,7 @@ export class SyncView {
       folder: directory,
       pid: process.pid,
       atMs: Date.now(),
-      isIdle: sync.dueCount === 0 && sync.downloads.count === 0 && exchange.givingBytes === 0,
+      isIdle: sync.dueCount === 0 && sync.downloads.count === 0 && exchange.givingBytes === 0 && base.isSaved,
       health,
       reasons,
       digest,

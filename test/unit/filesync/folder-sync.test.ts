@@ -39,6 +39,7 @@ import { IgnoreRules } from "../../../demo/filesync/ignore-rules.ts";
 import { LocalChunks } from "../../../demo/filesync/local-chunks.ts";
 import { STABLE_MS } from "../../../demo/filesync/local-files.ts";
 import { conflictPath, fileKey } from "../../../demo/filesync/paths.ts";
+import { type Life, StoreLife } from "../../../demo/filesync/store-life.ts";
 import { MemoryStore } from "./memory-store.ts";
 
 let outside: string;
@@ -59,7 +60,7 @@ const read = (path: string): Promise<string> => readFile(at(path), "utf8");
 /** A start of the process: everything anew, but for folder, store and base file. */
 async function start(): Promise<void> {
   const { folder, known } = await Folder.open(root);
-  const base = await BaseFile.open(join(outside, "base.json"), () => "epoch", known);
+  const base = await BaseFile.open(join(outside, "base.json"), life("one"), known);
   events = [];
   notices = [];
   const local = new LocalChunks(folder);
@@ -86,6 +87,12 @@ async function start(): Promise<void> {
     notice: (text) => notices.push(text),
   });
 }
+
+/** A store that has lived up to whatever it was told. */
+const life = (id: string): Life => ({
+  covers: (mark) => mark.id === id,
+  next: async () => ({ id, count: 1 }),
+});
 
 /** Scans and settles until nothing is due any more, in virtual time. */
 async function settle(): Promise<void> {
@@ -725,16 +732,68 @@ describe("hostile peers", () => {
   });
 });
 
-test("a base file of another epoch, or a damaged one, counts as lost", async () => {
+test("a base file takes changes one by one, forgets what was half written, and does not grow for ever", async () => {
   const path = join(outside, "other.json");
-  const base = await BaseFile.open(path, () => "one");
+  const base = await BaseFile.open(path, life("one"));
+  base.begin([]);
+  await base.save();
+  base.set("a", { hash: "1", own: true });
+  base.set("b", { hash: "2", own: false, fingerprint: "f" });
+  expect(base.isSaved).toBe(false);
+  await base.save();
+  expect(base.isSaved).toBe(true);
+  base.set("a", undefined);
+  await base.save();
+  const whole = await readFile(path);
+  const read = async (): Promise<unknown> => Array.from((await BaseFile.open(path, life("one"))).paths);
+  expect(await read()).toEqual(["b"]);
+  await writeFile(path, whole.subarray(0, -1));
+  expect(await read()).toEqual(["a", "b"]);
+  await writeFile(path, whole);
+  for (let round = 0; round < 1100; round++) {
+    base.set("a", { hash: String(round), own: true });
+    if (round % 100 === 0) await base.save();
+  }
+  for (let round = 0; round < 2000; round++)
+    base.set(`c${round}`, round % 2 === 0 ? { hash: "c", own: true } : undefined);
+  for (let round = 0; round < 2000; round++) base.set(`c${round}`, undefined);
+  await base.save();
+  expect((await readFile(path)).length).toBeLessThan(1000);
+  expect(await read()).toEqual(["b", "a"]);
+});
+
+test("a base is good for the store that it was written beside, after a crash too, and for none that knows less", async () => {
+  const path = join(outside, "other.json");
+  const base = await BaseFile.open(path, new StoreLife(store, "self"));
+  base.begin([]);
+  base.set("a", { hash: "1", own: true });
+  await base.save();
+  const older = new Map(store.data);
+  base.set("b", { hash: "2", own: true });
+  await base.save();
+  const open = async (): Promise<readonly string[]> =>
+    Array.from((await BaseFile.open(path, new StoreLife(store, "self"))).paths);
+  expect(await open()).toEqual(["a", "b"]);
+  // Raised in the store, and then we died.
+  await new StoreLife(store, "self").next();
+  expect(await open()).toEqual(["a", "b"]);
+  store.data.clear();
+  for (const [key, value] of older) store.data.set(key, value);
+  expect(await open()).toEqual([]);
+  store.data.clear();
+  expect(await open()).toEqual([]);
+});
+
+test("a base file of another store, or a damaged one, counts as lost", async () => {
+  const path = join(outside, "other.json");
+  const base = await BaseFile.open(path, life("one"));
   base.begin([]);
   base.set("__proto__", { hash: "h", own: true });
   await base.save();
-  const again = await BaseFile.open(path, () => "one");
+  const again = await BaseFile.open(path, life("one"));
   expect(again.get("__proto__")).toEqual({ hash: "h", own: true });
   expect(again.isComplete).toBe(true);
-  expect((await BaseFile.open(path, () => "two")).isComplete).toBe(false);
-  await writeFile(path, (await readFile(path)).subarray(0, -1));
-  expect((await BaseFile.open(path, () => "one")).isComplete).toBe(false);
+  expect((await BaseFile.open(path, life("two"))).isComplete).toBe(false);
+  await writeFile(path, (await readFile(path)).subarray(1));
+  expect((await BaseFile.open(path, life("one"))).isComplete).toBe(false);
 });

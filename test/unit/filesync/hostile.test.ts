@@ -13,6 +13,7 @@ import { Folder } from "../../../demo/filesync/folder.ts";
 import { FolderSync } from "../../../demo/filesync/folder-sync.ts";
 import { IgnoreRules } from "../../../demo/filesync/ignore-rules.ts";
 import { LocalChunks } from "../../../demo/filesync/local-chunks.ts";
+import { StoreLife } from "../../../demo/filesync/store-life.ts";
 
 const SECRET = Buffer.alloc(4096, "not to be read");
 const EVIL = Buffer.from("evil");
@@ -47,7 +48,7 @@ beforeEach(async () => {
     ...common,
     folder,
     exchange,
-    base: await BaseFile.open(join(outside, "base.json"), () => "epoch"),
+    base: await BaseFile.open(join(outside, "base.json"), new StoreLife(victim, "victim")),
     store: new FileStore(victim),
     ignores: await IgnoreRules.open(root),
     isCaughtUp: () => true,
