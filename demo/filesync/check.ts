@@ -42,7 +42,7 @@ interface Stage {
   readonly options: CheckOptions;
   readonly signal: AbortSignal;
   /** Where a path is in the folder of a replica. */
-  at(name: string, path: string): string;
+  readonly at: (name: string, path: string) => string;
 }
 
 /**

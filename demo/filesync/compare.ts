@@ -47,13 +47,13 @@ export async function compareFolders(folders: ReadonlyMap<string, string>): Prom
     for (let path = pending.pop(); path !== undefined; path = pending.pop()) {
       const at = path;
       const missing = [...listings].filter(([, listing]) => !listing.has(at)).map(([name]) => name);
-      const texts = Array.from(listings, ([name, listing]) => `${name} ${listing.get(at)?.text ?? "nothing"}`);
+      const texts = Array.from(listings.values(), (listing) => listing.get(at)?.text ?? "nothing");
+      const described = Array.from(folders.keys(), (name, index) => `${name} ${texts[index]}`).join(", ");
       if (missing.length > 0) differences.push(`${path}: missing in ${missing.join(", ")}`);
-      else if (new Set(texts.map((text) => text.slice(text.indexOf(" ")))).size > 1)
-        differences.push(`${path}: ${texts.join(", ")}`);
+      else if (new Set(texts).size > 1) differences.push(`${path}: ${described}`);
       else if ([...listings.values()][0]?.get(path)?.isFile === true) {
         const files = Array.from(folders.values(), (directory) => join(directory, at));
-        if (!(await areSame(files, buffers))) differences.push(`${path}: the contents differ (${texts.join(", ")})`);
+        if (!(await areSame(files, buffers))) differences.push(`${path}: the contents differ (${described})`);
       }
     }
   };
