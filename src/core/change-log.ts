@@ -122,7 +122,7 @@ export class ChangeLog {
     return low - 1;
   }
 
-  #seal(chunk: Chunk): void {
+  #seal(chunk: Chunk): Map<number, Seq> {
     const { rows } = this.#records;
     const highest = new Map<number, Seq>();
     let origin = -1;
@@ -139,6 +139,7 @@ export class ChangeLog {
     }
     if (origin >= 0) highest.set(origin, seqMax);
     chunk.highest = highest;
+    return highest;
   }
 
   #squeeze(index: number): void {
@@ -154,6 +155,13 @@ export class ChangeLog {
     if (isLast) return;
     this.#seal(chunk);
     if (!this.#join(index - 1)) this.#join(index);
+  }
+
+  /** Leaves a chunk that does not fill any more without dead positions. Looks at none of its rows if it has none. */
+  #tidy(chunk: Chunk): Map<number, Seq> {
+    if (chunk.alive === chunk.length && chunk.highest !== undefined) return chunk.highest;
+    this.#dropDead(chunk);
+    return this.#seal(chunk);
   }
 
   #dropDead(chunk: Chunk): void {
@@ -178,8 +186,8 @@ export class ChangeLog {
     const shift = from.base - into.base;
     if (into.alive + from.alive > CHUNK_POSITIONS) return false;
     if (shift + (from.offsets[from.length - 1] ?? 0) > OFFSET_MAX) return false;
-    this.#dropDead(into);
-    this.#dropDead(from);
+    const highest = this.#tidy(into);
+    const others = this.#tidy(from);
     if (into.slots.length < into.length + from.length) resize(into, CHUNK_POSITIONS);
     for (let at = 0; at < from.length; at += 1) {
       into.slots[into.length + at] = from.slots[at]!;
@@ -189,7 +197,7 @@ export class ChangeLog {
     into.alive += from.alive;
     this.#chunks.splice(index + 1, 1);
     this.#bases.splice(index + 1, 1);
-    this.#seal(into);
+    for (const [origin, seq] of others) highest.set(origin, Math.max(seq, highest.get(origin) ?? 0));
     return true;
   }
 }
