@@ -1,5 +1,6 @@
 /** Ephemeral entries of whole replicas, in virtual time: who sees what of whom, for how long after what. */
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, expectTypeOf, test } from "vitest";
+import { z } from "zod";
 import { decodeMessage, encodeMessage } from "../../../src/codec/messages.ts";
 import { type EphemeralEvent, openReplica, type Replica } from "../../../src/index.ts";
 import type { Transport } from "../../../src/transport.ts";
@@ -54,6 +55,24 @@ describe("one process", () => {
     presence.delete("nobody");
     expect(presence.get("ada")).toBeUndefined();
     expect(presence.has("ada")).toBe(false);
+  });
+
+  test("is typed by its schema, which is asked, and by its codec", async () => {
+    const replica = await cluster.open("a");
+    const schema = z.object({ user: z.string(), away: z.boolean().default(false) });
+    const checked = replica.ephemeral("checked", { schema });
+    expectTypeOf(checked.put).parameter(1).toEqualTypeOf<{ user: string; away?: boolean | undefined }>();
+    expectTypeOf(checked.get).returns.toEqualTypeOf<{ user: string; away: boolean } | undefined>();
+    checked.put("k", { user: "ada" });
+    expect(checked.get("k")).toEqual({ user: "ada", away: false });
+    expect(() => checked.put("k", { user: 1 as unknown as string })).toThrow(
+      expect.objectContaining({ code: "ERR_VALUE" }),
+    );
+    const codec = { encode: (url: URL) => url.href, decode: (stored: unknown) => new URL(stored as string) };
+    const urls = replica.ephemeral("urls", { codec });
+    expectTypeOf(urls.entries).returns.items.toHaveProperty("value").toEqualTypeOf<URL>();
+    urls.put("k", new URL("http://127.0.0.1/x"));
+    expect(urls.get("k")?.pathname).toBe("/x");
   });
 
   test("lists keys in UTF-8 byte order, within a prefix", async () => {
