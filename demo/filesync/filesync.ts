@@ -29,6 +29,7 @@ Options of run:
   --gitignore           leave out what the .gitignore at the top says, besides .syncignore
   --allow-mass-delete   pass on the deletion of more than half of all files at once
   --allow-case-twins    names that differ in case only are two files: not on macOS and Windows
+  --ui                  a page to watch it on, for a browser on this machine; its address is printed; --ui-port N
   --plain, --json       lines for people, one JSON object per line; default on a terminal: a live view
   --help
 

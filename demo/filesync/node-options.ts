@@ -16,6 +16,8 @@ export interface NodeOptions {
   readonly secret: string | undefined;
   readonly scanEveryMs: number;
   readonly output: "lines" | "json" | "live";
+  /** Of the page; undefined for none. */
+  readonly pagePort: number | undefined;
   readonly ignoreFiles: readonly string[];
   readonly allowsMassDelete: boolean;
   readonly allowsTwins: boolean;
@@ -40,6 +42,8 @@ export async function readNodeOptions(args: readonly string[]): Promise<NodeOpti
       "allow-case-twins": { type: "boolean", default: false },
       json: { type: "boolean", default: false },
       plain: { type: "boolean", default: false },
+      ui: { type: "boolean", default: false },
+      "ui-port": { type: "string", default: "0" },
     },
     args,
   );
@@ -61,6 +65,7 @@ export async function readNodeOptions(args: readonly string[]): Promise<NodeOpti
     secret,
     scanEveryMs,
     output: values.json ? "json" : process.stdout.isTTY && !values.plain ? "live" : "lines",
+    pagePort: values.ui ? parseNumber("ui-port", values["ui-port"], 0, 65_535) : undefined,
     ignoreFiles: [...(values.gitignore ? [".gitignore"] : []), ".syncignore"],
     allowsMassDelete: values["allow-mass-delete"],
     allowsTwins: values["allow-case-twins"],

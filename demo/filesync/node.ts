@@ -88,6 +88,12 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
   const view = new SyncView({ name, address, directory, replica, sync, base, store, exchange, nowMs });
   output.info(`listens on ${address}, keeps ${directory}`);
   replica.on("peer", ({ type, nodeId }) => output.info(`${nodeId} is ${type}`));
+  // Closed before the replica. Loaded only when it is wanted.
+  await using page =
+    options.pagePort === undefined
+      ? undefined
+      : await (await import("./page.ts")).servePage(replica, view, options.pagePort);
+  if (page !== undefined) output.info(`page: ${page.link}`);
   try {
     await writeStatus(data, view.status());
     const message: ReadyMessage = { type: "ready", address };
