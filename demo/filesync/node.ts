@@ -13,6 +13,7 @@ import { createLiveView } from "./live-view.ts";
 import { LocalChunks } from "./local-chunks.ts";
 import type { NodeOptions } from "./node-options.ts";
 import { createJson, createLines, type Output } from "./output.ts";
+import { servePage } from "./page.ts";
 import { pathOfKey } from "./paths.ts";
 import { SyncView } from "./status.ts";
 import { removeStatus, writeStatus } from "./status-file.ts";
@@ -88,11 +89,8 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
   const view = new SyncView({ name, address, directory, replica, sync, base, store, exchange, nowMs });
   output.info(`listens on ${address}, keeps ${directory}`);
   replica.on("peer", ({ type, nodeId }) => output.info(`${nodeId} is ${type}`));
-  // Closed before the replica. Loaded only when it is wanted.
-  await using page =
-    options.pagePort === undefined
-      ? undefined
-      : await (await import("./page.ts")).servePage(replica, view, options.pagePort);
+  // Closed before the replica.
+  await using page = options.pagePort === undefined ? undefined : await servePage(replica, view, options.pagePort);
   if (page !== undefined) output.info(`page: ${page.link}`);
   try {
     await writeStatus(data, view.status());
