@@ -18,7 +18,7 @@ const TO = "<!-- speed -->";
 
 /** Lines of the README: a workload, one of its sizes, and a figure. */
 const README_ROWS: readonly (readonly [label: string, workload: string, size: number | string, figure: string])[] = [
-  ["`get`, a string of 100", "reads", "string", "get"],
+  ["`get`, a string of 100", "memory", 1_000_000, "get, uniform"],
   ["`put`, memory only", "memory", 1_000_000, "overwrite"],
   ["batches of 1,000, memory only", "memory", 1_000_000, "put in batches"],
   ["rows of a scan", "memory", 1_000_000, "scan, rows"],
@@ -64,6 +64,7 @@ export function byWorkload(workloads: readonly Workload[], runs: readonly Run[])
       rounds: Math.min(...own.map(({ rounds }) => rounds)),
       load: [Math.min(...loads), Math.max(...loads)],
       failures: own.flatMap(({ failures }) => failures),
+      note: [...new Set(own.flatMap(({ note }) => note ?? []))].join(" "),
       series: series.toSorted((a, b) => order.indexOf(String(a.size)) - order.indexOf(String(b.size))),
     };
     return [[workload, whole]];
@@ -188,6 +189,7 @@ function section(workload: Workload, run: Run): string[] {
     `### ${workload.name}`,
     `${workload.what} ${time} Median of ${run.rounds}; ${run.at.slice(0, 10)}, load ${run.load.join(" to ")}.`,
     systems,
+    ...(run.note ? [run.note] : []),
     markdownTables(workload, run),
     ...(failures.length === 0 ? [] : [`Did not end in time, or failed: ${failures.join(", ")}.`]),
   ];

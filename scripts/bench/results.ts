@@ -29,6 +29,8 @@ export interface Run {
   readonly load: readonly [number, number];
   readonly machine: Machine;
   readonly failures: readonly Failure[];
+  /** What a reader has to know of this run beside what the workload says, put in by hand. */
+  readonly note?: string;
   readonly series: readonly Series[];
 }
 
