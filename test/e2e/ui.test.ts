@@ -10,8 +10,11 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type * as Library from "wavekv";
 import type { Replica } from "wavekv";
+import type * as InProcess from "wavekv/transports/in-process";
 import type { InProcessNetwork } from "wavekv/transports/in-process";
+import type * as UiModule from "wavekv/ui";
 import type { Ui } from "wavekv/ui";
 import { meshControls } from "../../demo/mesh/controls.ts";
 
@@ -38,9 +41,9 @@ if (executablePath === undefined) {
 // What users get: the page is bundled into `dist`, and is served from there.
 const load = async <T>(path: string): Promise<T> =>
   (await import(new URL(`../../dist/${path}`, import.meta.url).href)) as T;
-const { openReplica } = await load<typeof import("wavekv")>("src/index.js");
-const { inProcessNetwork } = await load<typeof import("wavekv/transports/in-process")>("transports/in-process.js");
-const { serveUi } = await load<typeof import("wavekv/ui")>("src/ui.js");
+const { openReplica } = await load<typeof Library>("src/index.js");
+const { inProcessNetwork } = await load<typeof InProcess>("transports/in-process.js");
+const { serveUi } = await load<typeof UiModule>("src/ui.js");
 
 describe.skipIf(executablePath === undefined)("the page", { timeout: 120_000 }, () => {
   let browser: Browser;
