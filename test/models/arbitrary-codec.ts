@@ -77,7 +77,7 @@ const news = fc
       version += step;
       return { key, value, version };
     });
-    return { ...of, ...rest, from, version: Math.max(version, from + 1) + more, cells };
+    return { ...of, version: Math.max(version, from + 1) + more, from, ...rest, cells };
   });
 const byeCodes: ByeCode[] = ["closing", "protocol-version", "cluster-mismatch", "identity-clash", "duplicate"];
 const moreByeCodes: ByeCode[] = ["self", "bad-frame", "silent", "too-many-peers", "internal"];
