@@ -86,11 +86,11 @@ export async function runCheck(options: CheckOptions): Promise<boolean> {
   }
 }
 
-/** Waits until all is calm and equal, and says what has moved for what has changed. */
+/** Waits until all is calm and equal, and says what has moved for what has changed; `undefined`: nobody has counted it. */
 async function settled(
   { observer, options, signal }: Stage,
   title: string,
-  changedBytes: number,
+  changedBytes: number | undefined,
   work: () => Promise<void>,
 ): Promise<{ movedBytes: number; files: number; bytes: number }> {
   await observer.look();
@@ -101,7 +101,8 @@ async function settled(
   signal.throwIfAborted();
   const movedBytes = observer.movedBytes - before;
   const took = `${((performance.now() - startMs) / 1000).toFixed(1)} s`;
-  const moved = `moved ${formatBytes(movedBytes)} for ${formatBytes(changedBytes)} changed`;
+  const changed = changedBytes === undefined ? "" : ` for ${formatBytes(changedBytes)} changed`;
+  const moved = `moved ${formatBytes(movedBytes)}${changed}`;
   options.print(`  equal  ${title}: ${moved}, ${took}`);
   return { movedBytes, files, bytes };
 }
@@ -110,7 +111,7 @@ async function randomWork(stage: Stage, seconds: number): Promise<void> {
   const { cluster, options, signal } = stage;
   const { seed, print } = options;
   print(`random work in all folders for ${seconds} s; one replica is killed, the data of another wiped`);
-  const counts = { changedBytes: 0, text: "" };
+  const counts = { text: "" };
   const first = Math.floor(seededRandom(seed)() * CLUSTER_NAMES.length);
   const nameOf = (index: number): string => CLUSTER_NAMES[index % CLUSTER_NAMES.length] ?? "a";
   const disturb = async (): Promise<void> => {
@@ -126,7 +127,7 @@ async function randomWork(stage: Stage, seconds: number): Promise<void> {
       print(`  ${name} is back`);
     }
   };
-  await settled(stage, "random work", 0, async () => {
+  await settled(stage, "random work", undefined, async () => {
     const folders = [...cluster.folders.values()];
     const [done] = await Promise.all([churn({ folders, durationMs: seconds * 1000, seed, signal }), disturb()]);
     counts.text = Object.entries(done)
