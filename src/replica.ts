@@ -286,7 +286,7 @@ export class Replica {
   /** All replicas that have announced themselves, this one included, whether reachable or not. @throws as `status` */
   members(): Member[] {
     this.#engine.assertOpen();
-    return this.#engine.neighbours.members();
+    return this.#engine.neighbours.members().map((member) => structuredClone(member));
   }
 
   /**

@@ -149,7 +149,9 @@ export class History {
     const stamp = table.stampAt(slot);
     if (stamp > write.stamp) return true;
     const held = { stamp, origin: table.originAt(slot), seq: table.seqAt(slot) };
-    return compareOrders(held, write) >= 0 || this.isRevived(write.name, held, write);
+    if (compareOrders(held, write) >= 0 || this.isRevived(write.name, held, write)) return true;
+    // A disk that was set back to an older tombstone: it keeps off more than nothing would, and readers see nothing either.
+    return table.isTombstone(slot) && this.#isGone(write);
   }
 
   /** Whether a version may show although `write` beats it: a delete as late, since collected, did not know of it. */
@@ -169,6 +171,11 @@ export class History {
     return this.ofKey(write.name).some(
       (other) => (other.value === null || other.expiresAt > 0) && (other === write || beats(other, write)),
     );
+  }
+
+  /** Whether a tombstone that beats the write, or is it, may be gone somewhere. */
+  #isGone(write: Write): boolean {
+    return this.ofKey(write.name).some((other) => compareOrders(other, write) >= 0 && this.isCollected(other));
   }
 
   /** A frontier has risen. */

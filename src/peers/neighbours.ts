@@ -76,6 +76,9 @@ export class Neighbours {
   /** Since when nobody has had a place for us. */
   #refusedSince: Millis | undefined;
   #connections: Connections | undefined;
+  /** What the records of the members say, as of an LSN. */
+  #members: readonly Member[] | undefined;
+  #membersLsn = 0;
   #addresses: readonly string[] = [];
 
   constructor(options: NeighboursOptions) {
@@ -110,13 +113,14 @@ export class Neighbours {
   }
 
   /** All replicas that have announced themselves, this one included. */
-  members(): Member[] {
-    const members: Member[] = [];
-    for (const { key, value } of this.#options.state.table.range(MEMBER_RANGE)) {
-      const member = value === null ? undefined : decodeMember(key, value);
-      if (member !== undefined) members.push(member);
+  members(): readonly Member[] {
+    const { state } = this.#options;
+    // Asked for more often than anything is written: each look at the status does.
+    if (this.#members === undefined || this.#membersLsn !== state.lsn) {
+      this.#members = readMembers(state);
+      this.#membersLsn = state.lsn;
     }
-    return members;
+    return this.#members;
   }
 
   /** What went wrong lately and needs a person. */
@@ -294,6 +298,15 @@ export class Neighbours {
       this.#problems.delete(oldest);
     }
   }
+}
+
+function readMembers(state: CoreState): Member[] {
+  const members: Member[] = [];
+  for (const { key, value } of state.table.range(MEMBER_RANGE)) {
+    const member = value === null ? undefined : decodeMember(key, value);
+    if (member !== undefined) members.push(member);
+  }
+  return members;
 }
 
 /** Why a dial was refused: the transport names it in the cause. */

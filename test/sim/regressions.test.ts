@@ -68,3 +68,22 @@ test("an old backup that issues the stamps of lost writes again, for other batch
   );
   expect((await runPlan(plan)).failure?.message).toBeUndefined();
 });
+
+test("an old backup that holds an older tombstone than the one collected elsewhere lacks nothing", async () => {
+  // The copy covers the later delete, which is gone from everywhere: what it has instead keeps off more than nothing would.
+  const plan = planOf(
+    2667,
+    [{ diskMs: 8 }, { diskMs: 0.1 }, { diskMs: 8 }],
+    [
+      { atMs: 8, type: "burst", host: 2, count: 22, everyMs: 10 },
+      { atMs: 41_667, type: "batch", host: 1, keys: ["k2", "k11", "b4"], deletes: ["k2"], bytes: 8 },
+      { atMs: 41_669, type: "oldBackup", host: 1, downMs: 5 },
+      { atMs: 41_829, type: "burst", host: 0, count: 9, everyMs: 10 },
+      { atMs: 83_343, type: "delete", host: 2, key: "k2" },
+      { atMs: 208_341, type: "oldBackup", host: 1, downMs: 5 },
+    ],
+    250_000,
+    { maxDriftMs: 2000, conditions: { ...CONDITIONS, jitterMs: 30 } },
+  );
+  expect((await runPlan(plan)).failure?.message).toBeUndefined();
+});
