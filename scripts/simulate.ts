@@ -129,10 +129,11 @@ function printProgress({ seeds, events, virtualMs, failures }: Campaign, startMs
   const seconds = (performance.now() - startMs) / 1000;
   const { rss, heapUsed } = process.memoryUsage();
   const cpu = process.cpuUsage();
+  const failing = failures.length === 0 ? "" : ` (seeds ${failures.map(({ seed }) => seed).join(", ")})`;
   print(
     `${seeds} seeds in ${seconds.toFixed(0)} s (${(seeds / seconds).toFixed(1)}/s, ` +
       `${((cpu.user + cpu.system) / 1000 / seeds).toFixed(1)} ms CPU each), ${events} events, ` +
-      `${(virtualMs / 3_600_000).toFixed(1)} h of virtual time, ${failures.length} failures; ` +
+      `${(virtualMs / 3_600_000).toFixed(1)} h of virtual time, ${failures.length} failures${failing}; ` +
       `rss ${mib(rss)}, heap ${mib(heapUsed)}, handles ${process.getActiveResourcesInfo().length}`,
   );
 }
