@@ -38,10 +38,23 @@ export interface DriverOptions {
   readonly onStep: () => void;
 }
 
-interface Wait {
+/** A call that is answered once `lsn` is durable. Thousands may wait: it holds no more than it needs. */
+class Wait<T> {
   readonly lsn: Lsn;
-  readonly resolve: () => void;
+  readonly #value: T;
+  readonly #resolve: (value: T) => void;
   readonly reject: (error: unknown) => void;
+
+  constructor(lsn: Lsn, value: T, resolve: (value: T) => void, reject: (error: unknown) => void) {
+    this.lsn = lsn;
+    this.#value = value;
+    this.#resolve = resolve;
+    this.reject = reject;
+  }
+
+  answer(): void {
+    this.#resolve(this.#value);
+  }
 }
 
 export interface ChannelBytes {
@@ -53,7 +66,8 @@ export class Driver {
   readonly #options: DriverOptions;
   readonly #replicator: Replicator;
   readonly #channels = new Map<SessionId, { readonly channel: Channel; readonly bytes: ChannelBytes }>();
-  #waits: Wait[] = [];
+  /** In the order of the calls, and so by lsn. */
+  #waits: Pick<Wait<unknown>, "lsn" | "answer" | "reject">[] = [];
   #nextSession: SessionId = 1;
   #committing = false;
   #failure: ReplicaError | undefined;
@@ -126,7 +140,7 @@ export class Driver {
     if (this.#failure !== undefined) return isDurable ? Promise.resolve(value) : Promise.reject(this.#failure);
     if (isDurable && !this.#committing) return Promise.resolve(value);
     return new Promise((resolve, reject) => {
-      this.#waits.push({ lsn, resolve: () => resolve(value), reject });
+      this.#waits.push(new Wait(lsn, value, resolve, reject));
     });
   }
 
@@ -214,8 +228,10 @@ export class Driver {
     if (this.#waits.length === 0) return;
     const { lsn } = this.#replicator.durable;
     const later = this.#waits.findIndex((wait) => wait.lsn > lsn);
-    const done = this.#waits.splice(0, later < 0 ? this.#waits.length : later);
-    for (const wait of done) wait.resolve();
+    let done = this.#waits;
+    if (later < 0) this.#waits = [];
+    else done = this.#waits.splice(0, later);
+    for (const wait of done) wait.answer();
   }
 
   #send(): void {

@@ -33,8 +33,8 @@ export class ValueEncoder {
       // A getter or a proxy of the caller threw, or there was no memory.
       throw this.#refused("what cannot be read", { cause });
     } finally {
-      this.#containers.length = 0;
-      this.#places.length = 0;
+      if (this.#containers.length > 0) this.#containers.length = 0;
+      if (this.#places.length > 0) this.#places.length = 0;
     }
   }
 

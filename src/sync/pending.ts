@@ -6,22 +6,31 @@ import { READY_BYTES_MAX } from "../limits.ts";
 import type { Lsn, Origin, Seq } from "../types.ts";
 import type { AppliedBatch, Change, Ready } from "./committed.ts";
 
-/** What one step of the replicator did: enters one record whole. */
+/** What one step of the replicator did: enters one record whole. Its arrays are given away. */
 export interface Unit {
-  readonly ops: readonly StateOp[];
-  readonly batch?: AppliedBatch;
-  readonly changes?: readonly Change[];
+  readonly ops: StateOp[];
+  readonly batch: AppliedBatch;
+  readonly changes: Change[];
 }
 
-interface PendingUnit {
-  readonly unit: Unit;
-  readonly bytes: number;
-  readonly end: Lsn;
+/**
+ * A record to come. Units are joined as they are made, so that nothing but their entries waits with them: thousands of
+ * writers each have one under way, and what waits is what the collector of garbage copies, again and again.
+ */
+interface Gathered {
+  readonly ops: StateOp[];
+  readonly batches: AppliedBatch[];
+  readonly changes: Change[];
+  /** By what coverage grows; one origin may be there several times. */
+  readonly coverage: [Origin, Seq][];
+  bytes: number;
+  end: Lsn;
 }
 
 export class Pending {
   readonly #state: CoreState;
-  #units: PendingUnit[] = [];
+  /** Only the last one still takes units. */
+  readonly #records: Gathered[] = [];
   #taken: Lsn;
 
   constructor(state: CoreState) {
@@ -30,68 +39,54 @@ export class Pending {
   }
 
   get isEmpty(): boolean {
-    return this.#units.length === 0;
+    return this.#records.length === 0;
   }
 
-  /** Adds a unit whose ops have just been executed. */
+  /** Adds a unit whose ops have just been executed: to the last record if it has room, else to a new one. */
   add(unit: Unit): void {
-    let bytes = 0;
-    for (const op of unit.ops) {
-      if (op.type === "set") bytes += op.entry.key.length + (op.entry.value?.length ?? 0);
+    const bytes = bytesOf(unit.ops);
+    let record = this.#records.at(-1);
+    if (record !== undefined && record.bytes + bytes <= READY_BYTES_MAX) join(record, unit);
+    else {
+      const { ops, batch, changes } = unit;
+      record = { ops, batches: [batch], changes, coverage: [], bytes: 0, end: 0 };
+      this.#records.push(record);
     }
-    this.#units.push({ unit, bytes, end: this.#state.lsn });
+    cover(record.coverage, unit);
+    record.bytes += bytes;
+    record.end = this.#state.lsn;
   }
 
   /** The next record: as many units as fit, at least one; `undefined` when there is none. */
   take(): Ready | undefined {
-    if (this.#units.length === 0) return undefined;
-    const units = this.#takeUnits();
+    const record = this.#records.shift();
+    if (record === undefined) return undefined;
+    const { ops, batches, changes, end } = record;
     const lsn = this.#taken;
-    const end = units.at(-1)?.end ?? lsn;
     this.#taken = end;
-    return joined(units, lsn, end);
-  }
-
-  /** The units of the next record, at least one. */
-  #takeUnits(): PendingUnit[] {
-    let bytes = 0;
-    let count = 0;
-    for (const unit of this.#units) {
-      bytes += unit.bytes;
-      if (count > 0 && bytes > READY_BYTES_MAX) return this.#units.splice(0, count);
-      count += 1;
-    }
-    const all = this.#units;
-    this.#units = [];
-    return all;
+    const coverage = record.coverage.length > 1 ? [...new VersionVector(record.coverage)] : record.coverage;
+    return { ops, lsn, end, batches, changes, coverage };
   }
 }
 
-/** One record of all units. Most often there is one, whose parts are taken as they are. */
-function joined(units: readonly PendingUnit[], lsn: Lsn, end: Lsn): Ready {
-  const only = units.length === 1 ? units[0]?.unit : undefined;
-  if (only !== undefined) {
-    const { ops, batch, changes = [] } = only;
-    return { ops, lsn, end, batches: batch === undefined ? [] : [batch], changes, coverage: coverageOf(only) };
-  }
-  const ops: StateOp[] = [];
-  const batches: AppliedBatch[] = [];
-  const changes: Change[] = [];
-  const coverage = new VersionVector();
-  for (const { unit } of units) {
-    for (const op of unit.ops) ops.push(op);
-    for (const change of unit.changes ?? []) changes.push(change);
-    if (unit.batch !== undefined) batches.push(unit.batch);
-    for (const [origin, seq] of coverageOf(unit)) coverage.raise(origin, seq);
-  }
-  return { ops, lsn, end, batches, changes, coverage: [...coverage] };
+function bytesOf(ops: readonly StateOp[]): number {
+  let bytes = 0;
+  for (const op of ops) if (op.type === "set") bytes += op.entry.key.length + (op.entry.value?.length ?? 0);
+  return bytes;
+}
+
+function join(record: Gathered, { ops, batch, changes }: Unit): void {
+  for (const op of ops) record.ops.push(op);
+  for (const change of changes) record.changes.push(change);
+  record.batches.push(batch);
 }
 
 /** What a unit covers: our own writes themselves, the last one all before it; those of others only by a claim. */
-function coverageOf({ ops, batch }: Unit): [Origin, Seq][] {
-  const pairs: [Origin, Seq][] = [];
-  for (const op of ops) if (op.type === "cover") pairs.push([op.origin, op.seq]);
-  const last = batch === undefined || batch.via !== undefined ? undefined : batch.entries.at(-1);
-  if (last !== undefined) pairs.push([last.origin, last.seq]);
-  return pairs;
+function cover(coverage: [Origin, Seq][], { ops, batch }: Unit): void {
+  for (const op of ops) if (op.type === "cover") coverage.push([op.origin, op.seq]);
+  const own = batch.via === undefined ? batch.entries.at(-1) : undefined;
+  if (own === undefined) return;
+  const last = coverage.at(-1);
+  if (last?.[0] === own.origin) last[1] = own.seq;
+  else coverage.push([own.origin, own.seq]);
 }

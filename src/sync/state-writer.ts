@@ -172,7 +172,8 @@ export class StateWriter {
     outcome: TransferOutcome,
     claims: () => VectorPairs,
   ): void {
-    const unit = new UnitBuilder();
+    const winners: Entry[] = [];
+    const unit = new UnitBuilder(winners);
     const expiryNow = this.now(now);
     for (const entry of entries) {
       // Covered means dominated (I2): it is this rule, not the tombstone, that keeps the dead dead.
@@ -185,6 +186,7 @@ export class StateWriter {
         }
         this.#clock.observe(entry.stamp);
         outcome.meets?.(entry, true);
+        winners.push(entry);
         this.#set(entry, false, expiryNow, unit);
       } else if (!isCovered) {
         // A loser need not be admitted: what dominates it is here already.
@@ -307,7 +309,7 @@ export class StateWriter {
   }
 
   #author(entries: readonly Entry[], now: Millis): void {
-    const unit = new UnitBuilder();
+    const unit = new UnitBuilder(entries);
     const expiryNow = this.now(now);
     this.#takeLease(unit);
     for (const entry of entries) this.#set(entry, true, expiryNow, unit);
@@ -327,7 +329,6 @@ export class StateWriter {
   }
 
   #set(entry: Entry, local: boolean, expiryNow: Millis, unit: UnitBuilder): void {
-    unit.entries.push(entry);
     const isPart = this.#touch(entry.key, entry, local, unit);
     if (isPart || (!this.#isWatched() && !isReserved(entry.key))) {
       this.#execute({ type: "set", entry }, unit);
@@ -380,6 +381,7 @@ export class StateWriter {
     if (this.#wholes === undefined || whole === undefined) return false;
     if (!this.#isWatched()) return true;
     const name = Buffer.from(whole).toString("latin1");
+    unit.touched ??= new Map();
     const before = unit.touched.has(name) ? unit.touched.get(name)?.before : this.#wholes.entry(whole);
     unit.touched.set(name, { whole: whole.slice(), before, part, local });
     return true;
@@ -404,7 +406,7 @@ export class StateWriter {
 
   #finish(unit: UnitBuilder, via: SessionId | undefined): void {
     const { ops, entries, changes, touched } = unit;
-    for (const one of touched.values()) this.#addWhole(one, unit);
+    if (touched !== undefined) for (const one of touched.values()) this.#addWhole(one, unit);
     if (ops.length > 0) this.#pending.add({ ops, batch: { entries, via }, changes });
   }
 }
@@ -418,10 +420,18 @@ interface Touched {
   readonly local: boolean;
 }
 
+const NO_ENTRIES: readonly Entry[] = [];
+
 /** What one step executes, on its way to becoming a unit of a record. */
 class UnitBuilder {
   readonly ops: StateOp[] = [];
-  readonly entries: Entry[] = [];
+  /** That it sets. */
+  readonly entries: readonly Entry[];
   readonly changes: Change[] = [];
-  readonly touched = new Map<string, Touched>();
+  /** Wholes by name, once a part of one is about to change. */
+  touched: Map<string, Touched> | undefined;
+
+  constructor(entries: readonly Entry[] = NO_ENTRIES) {
+    this.entries = entries;
+  }
 }
