@@ -205,7 +205,7 @@ export const MUTATIONS: readonly Mutation[] = [
   ),
   edit(
     "a snapshot forgets the lease",
-    3000,
+    0,
     "src/storage/snapshot-writer.ts",
     '[{ type: "lease", stamp: state.lease }]',
     '[{ type: "lease", stamp: 0 }]',
@@ -241,24 +241,25 @@ export const MUTATIONS: readonly Mutation[] = [
   edit("expired entries stay", 1000, "src/sync/replicator.ts", "this.#writer.expire(now);", ""),
   edit(
     "what waits for its author is sent only when the author goes",
-    3000,
+    0,
     "src/sync/waiting.ts",
     "const isDue = write.dueTick <= tick || !authors",
     "const isDue = !authors",
   ),
   edit(
     "a covered entry is looked at again",
-    3000,
+    0,
     "src/sync/state-writer.ts",
     "const isCovered = this.#state.covered.covers(entry.origin, entry.seq);",
     "const isCovered = false;",
   ),
   edit(
     "a tombstone is collected although a session has still to send it",
-    3000,
+    0,
     "src/sync/collector.ts",
     "return [...this.#host.sessions()].every(hasSeen);",
     "return hasSeen !== undefined;",
+    SETTLER_TESTS,
   ),
   edit(
     "one round is enough to collect",

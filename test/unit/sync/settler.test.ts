@@ -121,6 +121,24 @@ test("a store that takes longer to sweep than a round takes is swept to its end"
   expect(one.covered(OWN)).toBe(15_002);
 });
 
+test("a tombstone stays for as long as a peer that is connected has not said that it has it", () => {
+  // The peer is no member yet, so that no round waits for it.
+  const one = new OneReplicator({ members: () => ["own" as NodeId], roundMs: 50, repairs: false });
+  one.write("k", 1);
+  one.write("k", null);
+  one.commit();
+  one.meet(1);
+  one.commit();
+  one.tick(20);
+  expect(one.state.table.tombstones).toBe(1);
+  one.receive(1, { type: "ack", frames: 1, kept: 0, vector: [[OWN, 1]] });
+  one.tick(20);
+  expect(one.state.table.tombstones).toBe(1);
+  one.receive(1, { type: "ack", frames: 1, kept: 0, vector: [[OWN, 2]] });
+  one.tick(20);
+  expect(one.state.table.tombstones).toBe(0);
+});
+
 test("an answer comes behind the acknowledgement of what it rests on", () => {
   const one = new OneReplicator({ repairs: false });
   one.meet(1);
