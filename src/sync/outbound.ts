@@ -29,7 +29,7 @@ interface Cut {
   readonly whole: boolean;
 }
 
-const NO_AUTHORS: ReadonlySet<NodeId> = new Set();
+const NO_LINKS: ReadonlySet<NodeId> = new Set();
 /** Ticks that a write waits for its author to deliver it. */
 const RELAY_WAIT_TICKS = 6;
 /** Beyond this many cuts the newest ones are joined. */
@@ -51,7 +51,9 @@ export class Outbound {
   readonly #acked: VersionVector;
   /** What we have claimed in this session. */
   readonly #claimed: VersionVector;
-  #authors = NO_AUTHORS;
+  #links = NO_LINKS;
+  /** From whom the peer gets writes: those whom it is connected to, and itself. */
+  #authors = NO_LINKS;
   #phase: "catching-up" | "live" = "catching-up";
   /** Catch-up: everything up to here was sent, is covered by the peer, or waits. */
   #cursor: Lsn = 0;
@@ -101,7 +103,7 @@ export class Outbound {
 
   /** Who the peer is connected to, as it has told us last. */
   get links(): ReadonlySet<NodeId> {
-    return this.#authors;
+    return this.#links;
   }
 
   get inFlightBytes(): number {
@@ -159,8 +161,9 @@ export class Outbound {
   }
 
   /** The peer's direct connections: it gets their writes from them. Those that it lost are sent at once. */
-  connectedTo(authors: ReadonlySet<NodeId>, tick: number, durable: Durable): void {
-    this.#authors = authors;
+  connectedTo(links: ReadonlySet<NodeId>, tick: number, durable: Durable): void {
+    this.#links = links;
+    this.#authors = new Set(links).add(nodeIdOf(this.#peer));
     this.tick(tick, durable);
   }
 
@@ -235,7 +238,7 @@ export class Outbound {
       // All of a batch waits, or none of it: the peer is to see it whole.
       const mayWait = this.#waiting.size + batch.entries.length <= this.#flow.relayWaits;
       for (const entry of batch.entries) {
-        if (entry.origin === this.#peer || this.#acked.covers(entry.origin, entry.seq)) continue;
+        if (this.#acked.covers(entry.origin, entry.seq)) continue;
         if (mayWait && this.#hasAuthor(entry)) {
           const { key, origin, seq, stamp } = entry;
           this.#waiting.add({ key, lsn: ready.lsn + 1, dueTick: tick + RELAY_WAIT_TICKS, origin, seq, stamp });
@@ -256,9 +259,12 @@ export class Outbound {
     }
   }
 
-  /** Whether the peer will probably get an entry from its author. */
+  /**
+   * Whether the peer will probably get an entry from its author. Its own, that others have brought, it has, and will say so;
+   * if it does not, its disk was set back, and it has to see what it has lost.
+   */
   #hasAuthor({ origin }: Entry): boolean {
-    return origin !== this.#state.origin && this.#authors.has(nodeIdOf(origin));
+    return origin !== this.#state.origin && (origin === this.#peer || this.#links.has(nodeIdOf(origin)));
   }
 
   /** Whether the wait is over; adds the version of the key that is to be sent instead, if any. */
@@ -268,7 +274,7 @@ export class Outbound {
     // Not durable yet: when it is, it is forwarded or waits in its turn.
     if (this.#state.table.lsnAt(slot) > durable.lsn) return false;
     const entry = this.#state.entryAt(slot);
-    if (entry.origin !== this.#peer && !this.#acked.covers(entry.origin, entry.seq)) entries.push(entry);
+    if (!this.#acked.covers(entry.origin, entry.seq)) entries.push(entry);
     return true;
   }
 

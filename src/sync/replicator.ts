@@ -297,14 +297,25 @@ export class Replicator {
       // Of our own origin, marks and runs tell.
       for (const [origin, seq] of ready.coverage) {
         if (origin !== this.#state.origin) this.#untoldTo(session).raise(origin, seq);
-        // Nothing of its own has left the peer before it was durable there.
-        if (origin === session.peer?.origin) session.peer.outbound.acked.raise(origin, seq);
       }
+      this.#showOwn(session);
       session.peer?.outbound.forward(ready, this.#durable, this.#tick);
       session.framesDone = Math.max(session.framesDone, session.framesInRecord);
       session.framesKept = Math.max(session.framesKept, session.framesAppliedInRecord);
       if (session.owesAck) this.#ack(session);
     }
+  }
+
+  /**
+   * We cover writes of the peer by the word of others: it hears that before anything else, and then has them as far as we
+   * know, for nothing of its own leaves a replica before it is durable there. One whose disk was set back does not know
+   * them; it ends the session before it sees a mark for which these very writes were left out.
+   */
+  #showOwn(session: Session): void {
+    const { peer } = session;
+    if (peer === undefined) return;
+    const { origin, outbound } = peer;
+    if (outbound.acked.raise(origin, this.#durable.coverage.get(origin))) this.#ack(session);
   }
 
   // ---- in: connections -----------------------------------------------------------------------
@@ -453,7 +464,6 @@ export class Replicator {
       return this.#send(session, page);
     };
     const outbound = new Outbound(this.#state, session.id, origin, hello.vector, this.#flow, send);
-    outbound.acked.raise(origin, this.#durable.coverage.get(origin));
     session.peer = {
       nodeId: hello.nodeId,
       epoch: hello.epoch,
@@ -488,6 +498,7 @@ export class Replicator {
     outbound.connectedTo(new Set(hello.links), this.#tick, this.#durable);
     // It may have grown since our hello left.
     if (this.#state.frontier.size > 0) this.#send(session, { type: "frontier", vector: [...this.#state.frontier] });
+    this.#showOwn(session);
     this.#settler.begin(session, session.peer, hello.frontier);
     if ((hello.features & FEATURE_EPHEMERAL) !== 0) this.#ephemeral?.join(session);
     this.#tellLinks();

@@ -87,3 +87,22 @@ test("an old backup that holds an older tombstone than the one collected elsewhe
   );
   expect((await runPlan(plan)).failure?.message).toBeUndefined();
 });
+
+test("a relay shows a peer whose disk was set back what it has lost, before it claims what that had beaten", async () => {
+  // It brings a write of the peer that the peer has forgotten, and everything but that write would be claimed.
+  const plan = planOf(
+    8366,
+    [{ durability: "os", isMemoryOnly: true, diskMs: 0.1 }, { durability: "os" }, {}],
+    [
+      { atMs: 1003, type: "reopen", host: 1, downMs: 4000 },
+      { atMs: 1106, type: "rollback", host: 2, downMs: 5 },
+      { atMs: 1860, type: "burst", host: 0, count: 13, everyMs: 10 },
+      { atMs: 4181, type: "latency", ms: 500, jitterMs: 300, forMs: 20_000 },
+      { atMs: 4913, type: "put", host: 2, key: "k3", bytes: 28_288 },
+      { atMs: 5114, type: "rollback", host: 2, downMs: 5 },
+    ],
+    6000,
+    { conditions: { ...CONDITIONS, latencyMs: 0.1, jitterMs: 0 } },
+  );
+  expect((await runPlan(plan)).failure?.message).toBeUndefined();
+});
