@@ -295,8 +295,8 @@ export const MUTATIONS: readonly Mutation[] = [
     "a frontier is told after the claims that rest on it",
     1500,
     "src/sync/replicator.ts",
-    "    this.#tellFrontier();\n    for (const session of this.#sessionByPeer.values()) {",
-    "    queueMicrotask(() => this.#tellFrontier());\n    for (const session of this.#sessionByPeer.values()) {",
+    "    this.#tellFrontier();\n    for (const session of this.#seats.sessions) {",
+    "    queueMicrotask(() => this.#tellFrontier());\n    for (const session of this.#seats.sessions) {",
     SETTLER_TESTS,
   ),
   edit(

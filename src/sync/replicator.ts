@@ -9,7 +9,7 @@ import type { RefusalReason } from "../core/admission.ts";
 import type { CoreState } from "../core/core-state.ts";
 import { type VectorPairs, VersionVector } from "../core/version-vector.ts";
 import { assert, present, unreachable } from "../invariant.ts";
-import { HANDSHAKES_MAX, PEERS_CROWDED, PEERS_MAX, PROBE_MS } from "../limits.ts";
+import { HANDSHAKES_MAX, PEERS_CROWDED, PROBE_MS } from "../limits.ts";
 import {
   type Entry,
   type Epoch,
@@ -29,7 +29,7 @@ import { type Conflict, Conflicts } from "./conflicts.ts";
 import { EphemeralExchange } from "./ephemeral-exchange.ts";
 import type { EphemeralOptions, EphemeralSets } from "./ephemeral-sets.ts";
 import { FLOW_LIMITS, type FlowLimits } from "./flow.ts";
-import { type HelloVerdict, isPlausible, judge, replaces } from "./handshake.ts";
+import { isPlausible } from "./handshake.ts";
 import { Inbound } from "./inbound.ts";
 import {
   type ByeCode,
@@ -41,7 +41,7 @@ import {
   PROTOCOL_VERSION_MIN,
 } from "./messages.ts";
 import { type Durable, Outbound } from "./outbound.ts";
-import { type Seated, whoIsSpare, whoMakesRoom } from "./room.ts";
+import { type Leaver, Seats, type SeatsOptions } from "./seats.ts";
 import { type Peer, Session } from "./session.ts";
 import { Settler } from "./settler.ts";
 import { type LocalWrite, StateWriter, type StateWriterOptions } from "./state-writer.ts";
@@ -54,14 +54,10 @@ const HELLO_TICKS = 5000 / TICK_MS;
 const RETRY_REFUSED_TICKS = 1000 / TICK_MS;
 /** A crowded replica lets go of one peer each time. */
 const THIN_TICKS = 1000 / TICK_MS;
-export interface ReplicatorOptions extends StateWriterOptions {
-  readonly clusterId: string;
-  /** 16 hex digits, new for each process. */
-  readonly incarnation: string;
+
+export interface ReplicatorOptions extends StateWriterOptions, SeatsOptions {
   /** An epoch that sorts above `epoch`. */
   readonly nextEpoch: (epoch: Epoch) => Epoch;
-  /** Replicas to be connected to at one time. Default: PEERS_MAX. */
-  readonly maxPeers?: number;
   /** Everybody whose coverage tombstones wait for, this replica included. Absent: none is ever collected. */
   readonly members?: () => readonly NodeId[];
   /** A member that is not heard of for so long is reported as overdue. Default: never. */
@@ -84,8 +80,7 @@ export class Replicator {
   readonly #state: CoreState;
   readonly #writer: StateWriter;
   readonly #sessions = new Map<SessionId, Session>();
-  /** The session in use for each peer. */
-  readonly #sessionByPeer = new Map<NodeId, Session>();
+  readonly #seats: Seats;
   /** Rejects of the sessions that have ended. */
   readonly #rejectsBefore = new Map<string, number>();
   readonly #durable: { lsn: Lsn; readonly coverage: VersionVector };
@@ -95,8 +90,6 @@ export class Replicator {
   /** Coverage that became durable and was not yet told, by session. */
   readonly #untold = new Map<SessionId, VersionVector>();
   #tick = 0;
-  /** The process that the last session of each peer took over from. */
-  readonly #replacedIncarnations = new Map<NodeId, string>();
   /** Taken by the driver and not yet durable. */
   #recordsInFlight = 0;
   #memberWrite: LocalWrite | undefined;
@@ -114,6 +107,7 @@ export class Replicator {
     this.#options = options;
     this.#state = state;
     this.#writer = new StateWriter(options);
+    this.#seats = new Seats(options);
     this.#conflicts = new Conflicts(state);
     this.#durable = { lsn: state.lsn, coverage: state.covered.clone() };
     this.#frontierTold = this.#writer.frontierVersion;
@@ -178,7 +172,7 @@ export class Replicator {
 
   /** What a peer covers durably, as it has told us last. */
   ackedBy(nodeId: NodeId): VersionVector {
-    const session = this.#sessionByPeer.get(nodeId);
+    const session = this.#seats.of(nodeId);
     return session?.peer?.outbound.acked ?? this.#state.acked.get(nodeId) ?? new VersionVector();
   }
 
@@ -188,7 +182,7 @@ export class Replicator {
   }
 
   #knownPeers(): Set<NodeId> {
-    return new Set([...this.#sessionByPeer.keys(), ...this.#state.acked.keys()]);
+    return new Set([...this.#seats.nodeIds, ...this.#state.acked.keys()]);
   }
 
   /** The time by which entries expire: what has been seen expired stays so. */
@@ -293,7 +287,7 @@ export class Replicator {
     // What we cover by the word of a peer that has collected tombstones, we do not hold. Who is told that we
     // cover it has to know first that what it holds itself may be dead.
     this.#tellFrontier();
-    for (const session of this.#sessionByPeer.values()) {
+    for (const session of this.#seats.sessions) {
       // Of our own origin, marks and runs tell.
       for (const [origin, seq] of ready.coverage) {
         if (origin !== this.#state.origin) this.#untoldTo(session).raise(origin, seq);
@@ -335,7 +329,7 @@ export class Replicator {
       incarnation: this.#options.incarnation,
       vector: [...session.told],
       addresses: this.#addresses,
-      links: [...this.#sessionByPeer.keys()],
+      links: this.#seats.nodeIds,
       wallClock: now,
       frontier: [...this.#state.frontier],
       features: this.#ephemeral === undefined ? 0 : FEATURE_EPHEMERAL,
@@ -344,7 +338,7 @@ export class Replicator {
 
   /** Compares what we hold with what every peer holds, now. Finds nothing where nothing is broken. */
   repair(): void {
-    for (const session of this.#sessionByPeer.values()) {
+    for (const session of this.#seats.sessions) {
       if (session.peer !== undefined) this.#settler.repair(session, session.peer);
     }
   }
@@ -412,7 +406,7 @@ export class Replicator {
   tick(now: Millis): void {
     this.#tick += 1;
     this.#writer.expire(now);
-    if (this.#sessionByPeer.size > PEERS_CROWDED && this.#tick % THIN_TICKS === 0) this.#thin();
+    if (this.#seats.size > PEERS_CROWDED && this.#tick % THIN_TICKS === 0) this.#letGo(this.#seats.spare());
     this.#collector.tick(this.#tick, now);
     this.#settler.tick(this.#sessions.values(), this.#tick);
     this.#tellFrontier();
@@ -455,9 +449,10 @@ export class Replicator {
 
   #hello(session: Session, hello: Hello, now: Millis): void {
     session.nodeId = hello.nodeId;
-    const verdict = this.#welcome(session, hello);
-    if (verdict.type === "rotate") return this.#rotate(verdict.detail, now);
-    if (verdict.type === "refused") return this.#end(session, verdict.code, verdict.detail);
+    const admission = this.#seats.admit(session, hello);
+    if (admission.type === "rotate") return this.#rotate(admission.detail, now);
+    if (admission.type === "refused") return this.#end(session, admission.code, admission.detail);
+    this.#letGo(admission.leaver);
     const origin = makeOrigin(hello.nodeId, hello.epoch);
     const send = (page: Page): number => {
       session.entriesOut += page.entries.length;
@@ -483,9 +478,9 @@ export class Replicator {
     const unfinished = this.#unfinished.get(hello.nodeId);
     if (unfinished?.incarnation === hello.incarnation) outbound.resume(unfinished.cursor);
     this.#unfinished.delete(hello.nodeId);
-    session.exposedBefore = this.#sessionByPeer.size > 0 ? this.#durable.lsn : this.#conflicts.exposedLsn;
+    session.exposedBefore = this.#seats.size > 0 ? this.#durable.lsn : this.#conflicts.exposedLsn;
     session.helloVector = new VersionVector(hello.vector);
-    this.#sessionByPeer.set(hello.nodeId, session);
+    this.#seats.take(hello.nodeId, session);
     for (const [origin, seq] of outbound.acked.above(this.#state.covered)) {
       session.entriesDue += seq - this.#state.covered.get(origin);
     }
@@ -502,74 +497,6 @@ export class Replicator {
     this.#settler.begin(session, session.peer, hello.frontier);
     if ((hello.features & FEATURE_EPHEMERAL) !== 0) this.#ephemeral?.join(session);
     this.#tellLinks();
-  }
-
-  /** Judges a hello and, if a connection to the same peer exists, which of the two is kept. */
-  #welcome(session: Session, hello: Hello): HelloVerdict {
-    if (session.peer !== undefined) return { type: "refused", code: "bad-frame", detail: "a second hello" };
-    if (session.proved !== undefined && session.proved !== hello.nodeId) {
-      const detail = `it calls itself "${hello.nodeId}" and has proved to be "${session.proved}"`;
-      return { type: "refused", code: "unauthenticated", detail };
-    }
-    const { origin, nextSeq } = this.#state;
-    const { clusterId, incarnation } = this.#options;
-    const nodeId = nodeIdOf(origin);
-    const verdict = judge(hello, { nodeId, epoch: epochOf(origin), clusterId, incarnation, nextSeq });
-    const used = this.#sessionByPeer.get(hello.nodeId);
-    if (verdict.type !== "welcome") return verdict;
-    if (used?.peer === undefined) return this.#findPlace(hello);
-    const detail = "another connection to the same replica is used";
-    const fresh = { dialed: session.dialed, incarnation: hello.incarnation };
-    const inUse = { dialed: used.dialed, incarnation: used.peer.incarnation };
-    if (!replaces(fresh, inUse, nodeId, hello.nodeId)) return { type: "refused", code: "duplicate", detail };
-    if (fresh.incarnation !== inUse.incarnation && this.#isTwin(hello.nodeId, hello.incarnation, inUse.incarnation)) {
-      const clash = `two live replicas are named "${hello.nodeId}": give one of them another nodeId`;
-      return { type: "refused", code: "identity-clash", detail: clash };
-    }
-    this.#end(used, "duplicate", detail);
-    return verdict;
-  }
-
-  /** Welcomes a peer for which there is a place, or another one leaves. */
-  #findPlace({ nodeId, epoch, links }: Hello): HelloVerdict {
-    const { maxPeers = PEERS_MAX } = this.#options;
-    if (this.#sessionByPeer.size < maxPeers) return { type: "welcome" };
-    const isKnown = this.#state.covered.get(makeOrigin(nodeId, epoch)) > 0;
-    const newcomer = { nodeId, links: new Set(links), isKnown };
-    const leaves = whoMakesRoom(nodeIdOf(this.#state.origin), newcomer, this.#seated());
-    if (leaves === undefined) {
-      return { type: "refused", code: "too-many-peers", detail: `connected to ${maxPeers} replicas already` };
-    }
-    this.#release(leaves, `its place is for "${nodeId}"`);
-    return { type: "welcome" };
-  }
-
-  #seated(): Seated[] {
-    return [...this.#sessionByPeer].flatMap(([nodeId, { peer }]) =>
-      peer === undefined ? [] : [{ nodeId, links: peer.outbound.links }],
-    );
-  }
-
-  #release(nodeId: NodeId, why: string): void {
-    const session = this.#sessionByPeer.get(nodeId);
-    if (session !== undefined) this.#end(session, "too-many-peers", why);
-  }
-
-  /** Lets go of a peer that will not be missed. */
-  #thin(): void {
-    const spare = whoIsSpare(nodeIdOf(this.#state.origin), this.#seated());
-    if (spare !== undefined) this.#release(spare, "others connect the two of us");
-  }
-
-  /**
-   * Whether a process that was replaced by another one of its name has come back: a restart never does
-   * that, so both are alive.
-   */
-  #isTwin(nodeId: NodeId, incarnation: string, replaced: string): boolean {
-    if (this.#replacedIncarnations.get(nodeId) === incarnation) return true;
-    if (this.#replacedIncarnations.size >= PEERS_MAX) this.#replacedIncarnations.clear();
-    this.#replacedIncarnations.set(nodeId, replaced);
-    return false;
   }
 
   #peerMessage(session: Session, message: Exclude<Message, { type: "hello" | "bye" }>, now: Millis): void {
@@ -740,12 +667,12 @@ export class Replicator {
     if (this.#frontierTold === this.#writer.frontierVersion) return;
     this.#frontierTold = this.#writer.frontierVersion;
     const vector = [...this.#state.frontier];
-    for (const session of this.#sessionByPeer.values()) this.#send(session, { type: "frontier", vector });
+    for (const session of this.#seats.sessions) this.#send(session, { type: "frontier", vector });
   }
 
   #tellLinks(): void {
-    const links = [...this.#sessionByPeer.keys()];
-    for (const session of this.#sessionByPeer.values()) this.#send(session, { type: "links", links });
+    const links = this.#seats.nodeIds;
+    for (const session of this.#seats.sessions) this.#send(session, { type: "links", links });
   }
 
   #send(session: Session, message: Message): number {
@@ -753,6 +680,10 @@ export class Replicator {
     session.lastSentTick = this.#tick;
     this.#outgoing.push({ session: session.id, frame: session.framesSent, message });
     return session.framesSent;
+  }
+
+  #letGo(leaver: Leaver | undefined): void {
+    if (leaver !== undefined) this.#end(leaver.session, leaver.code, leaver.detail);
   }
 
   #end(session: Session, code: ByeCode, detail: string): void {
@@ -778,8 +709,7 @@ export class Replicator {
     this.#collector.forget(session.id);
     this.#ephemeral?.leave(session.id);
     const { peer } = session;
-    if (peer === undefined || this.#sessionByPeer.get(peer.nodeId) !== session) return;
-    this.#sessionByPeer.delete(peer.nodeId);
+    if (peer === undefined || !this.#seats.leave(peer.nodeId, session)) return;
     this.#conflicts.expose(this.#durable.lsn);
     const { resumableCursor: cursor } = peer.outbound;
     if (cursor > 0) this.#unfinished.set(peer.nodeId, { incarnation: peer.incarnation, cursor });
