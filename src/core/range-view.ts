@@ -14,7 +14,7 @@ import { Heap } from "./heap.ts";
 import { compareBytes } from "./low-keys.ts";
 import type { OrderedKeys, Position } from "./ordered-keys.ts";
 import type { Records } from "./records.ts";
-import type { Slot } from "./rows.ts";
+import { NO_SLOT, type Slot } from "./rows.ts";
 
 /** A part of the key space, by bytes. Without an upper bound it ends before the reserved keys, unless it begins there. */
 export interface Range {
@@ -35,64 +35,91 @@ interface Bound {
 export interface Source {
   readonly records: Records;
   readonly order: OrderedKeys;
+  /** The highest lsn so far. */
+  readonly lastLsn: () => Lsn;
 }
+
+/** What is read of an entry in a hurry: key and value are views, good until the next change of the table. */
+export type Row = Pick<Entry, "key" | "value" | "expiresAt">;
 
 /** The part of a view that its table holds on to. */
 export class Ahead {
   /** Entries that have changed since, as they were. */
   readonly saved: Heap<Entry>;
   readonly reverse: boolean;
-  readonly #asOf: Lsn;
-  /** What is still ahead: between the two. */
-  low: Bound | undefined;
-  high: Bound | undefined;
+  readonly asOf: Lsn;
+  readonly #records: Records;
+  /** See `bounds`; as of when the last key was taken. */
+  #low: Bound | undefined;
+  #high: Bound | undefined;
+  /** The row that was shown since. Before it changes, `covers` is asked about it, which takes its key. */
+  #shown: Slot = NO_SLOT;
 
-  constructor(range: Range, asOf: Lsn) {
-    this.#asOf = asOf;
+  constructor(range: Range, asOf: Lsn, records: Records) {
+    this.asOf = asOf;
+    this.#records = records;
     this.reverse = range.reverse === true;
-    this.low = lowerBound(range);
-    this.high = upperBound(range, this.low);
+    this.#low = lowerBound(range);
+    this.#high = upperBound(range, this.#low);
     this.saved = new Heap(this.reverse ? (a, b) => compareBytes(b.key, a.key) : (a, b) => compareBytes(a.key, b.key));
+  }
+
+  /** Between which keys everything is that is still to come. */
+  bounds(): { readonly low: Bound | undefined; readonly high: Bound | undefined } {
+    if (this.#shown !== NO_SLOT) this.pass(this.#records.keyAt(this.#shown).slice());
+    return { low: this.#low, high: this.#high };
   }
 
   /** Whether the version with this lsn was there when the view was made. */
   includes(lsn: Lsn): boolean {
-    return lsn <= this.#asOf;
+    return lsn <= this.asOf;
   }
 
   /** Whether a key is in the range and not passed yet. */
   covers(key: Uint8Array): boolean {
-    return (this.low === undefined || isAbove(key, this.low)) && (this.high === undefined || !isAbove(key, this.high));
+    const { low, high } = this.bounds();
+    return (low === undefined || isAbove(key, low)) && (high === undefined || !isAbove(key, high));
+  }
+
+  /** A row is shown. Its key is copied only when something is about to change. */
+  show(slot: Slot): void {
+    this.#shown = slot;
+  }
+
+  /** What is up to `key` is behind us. */
+  pass(key: Uint8Array): void {
+    this.#shown = NO_SLOT;
+    const passed = { key, above: !this.reverse };
+    if (this.reverse) this.#high = passed;
+    else this.#low = passed;
   }
 }
 
-export class RangeView implements IterableIterator<Entry> {
+/** @typeParam R  an entry, or as much of it as `take` makes of a row */
+export class RangeView<R extends Row> implements IterableIterator<R | Entry> {
   readonly #source: Source;
   readonly #ahead: Ahead;
+  readonly #take: (records: Records, slot: Slot) => R;
   readonly #release: () => void;
-  readonly #copies = new EntryCopies();
   /** The positions that are ahead, for one version of the order. */
   #version = -1;
   #from: Position = 0;
   #to: Position = 0;
   #done = false;
 
-  constructor(source: Source, ahead: Ahead, release: () => void) {
+  constructor(source: Source, ahead: Ahead, take: (records: Records, slot: Slot) => R, release: () => void) {
     this.#source = source;
     this.#ahead = ahead;
+    this.#take = take;
     this.#release = release;
   }
 
-  next(): IteratorResult<Entry> {
-    const entry = this.#done ? undefined : this.#take();
-    if (entry === undefined) return this.return();
-    const passed = { key: entry.key, above: !this.#ahead.reverse };
-    if (this.#ahead.reverse) this.#ahead.high = passed;
-    else this.#ahead.low = passed;
-    return { done: false, value: entry };
+  next(): IteratorResult<R | Entry> {
+    const value = this.#done ? undefined : this.#next();
+    return value === undefined ? this.return() : { done: false, value };
   }
 
-  return(): IteratorResult<Entry> {
+  return(): IteratorResult<R | Entry> {
     if (!this.#done) this.#release();
     this.#done = true;
     return { done: true, value: undefined };
@@ -103,7 +130,7 @@ export class RangeView implements IterableIterator<Entry> {
   }
 
   /** The next entry: the nearer one of what has changed and what has not. */
-  #take(): Entry | undefined {
+  #next(): R | Entry | undefined {
     const { records } = this.#source;
     const { saved, reverse } = this.#ahead;
     const position = this.#nearest();
@@ -111,20 +138,26 @@ export class RangeView implements IterableIterator<Entry> {
     const changed = saved.peek();
     if (changed !== undefined) {
       const order = slot === undefined ? 1 : records.compareKey(slot, changed.key, 0);
-      if (slot === undefined || (reverse ? order < 0 : order > 0)) return saved.pop();
+      if (slot === undefined || (reverse ? order < 0 : order > 0)) {
+        this.#ahead.pass(changed.key);
+        return saved.pop();
+      }
     }
     if (position === undefined || slot === undefined) return undefined;
     this.#pass(position);
-    return this.#copies.take(records, slot);
+    this.#ahead.show(slot);
+    return this.#take(records, slot);
   }
 
   /** The position of the next entry that is still what it was; undefined if there is none. */
   #nearest(): Position | undefined {
     const { order, records } = this.#source;
     if (this.#version !== order.version) this.#locate();
+    // Most often nothing has: then no row has to be asked, each of which is far away in memory.
+    const hasChanged = this.#source.lastLsn() > this.#ahead.asOf;
     while (this.#from < this.#to) {
       const position = this.#ahead.reverse ? order.before(this.#to) : this.#from;
-      if (this.#ahead.includes(records.rows.lsnAt(order.slotAt(position)))) return position;
+      if (!hasChanged || this.#ahead.includes(records.rows.lsnAt(order.slotAt(position)))) return position;
       this.#pass(position);
     }
     return undefined;
@@ -137,7 +170,7 @@ export class RangeView implements IterableIterator<Entry> {
 
   #locate(): void {
     const { order } = this.#source;
-    const { low, high } = this.#ahead;
+    const { low, high } = this.#ahead.bounds();
     this.#version = order.version;
     this.#from = low === undefined ? order.start : order.search(low.key, low.above);
     this.#to = high === undefined ? order.end : order.search(high.key, high.above);
@@ -156,10 +189,21 @@ export class Views {
     return this.#open.size;
   }
 
-  open(source: Source, range: Range, asOf: Lsn): RangeView {
-    const ahead = new Ahead(range, asOf);
+  /** Of entries as they are now, each as a copy of its own. */
+  open(source: Source, range: Range): RangeView<Entry> {
+    const copies = new EntryCopies();
+    return this.#view(source, range, (records, slot) => copies.take(records, slot));
+  }
+
+  /** As `open`, of rows that are read before anything changes. */
+  openRows(source: Source, range: Range): RangeView<Row> {
+    return this.#view(source, range, rowAt);
+  }
+
+  #view<R extends Row>(source: Source, range: Range, take: (records: Records, slot: Slot) => R): RangeView<R> {
+    const ahead = new Ahead(range, source.lastLsn(), source.records);
     this.#open.add(ahead);
-    const view = new RangeView(source, ahead, () => {
+    const view = new RangeView(source, ahead, take, () => {
       this.#open.delete(ahead);
       this.#dropped.unregister(ahead);
     });
@@ -178,6 +222,11 @@ export class Views {
       ahead.saved.push(copy);
     }
   }
+}
+
+/** No stamp, and no copy: what is in another place of memory is left alone. */
+function rowAt(records: Records, slot: Slot): Row {
+  return { key: records.keyAt(slot), value: records.valueAt(slot), expiresAt: records.expiresAt(slot) };
 }
 
 const RESERVED: Bound = { key: Uint8Array.of(RESERVED_PREFIX_BYTE), above: false };

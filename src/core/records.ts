@@ -119,15 +119,14 @@ export class Records {
   }
 
   keyAt(slot: Slot): Uint8Array {
-    const start = this.startAt(slot);
-    return this.bytesAt(slot).subarray(start, start + this.rows.keyLengthAt(slot));
+    return viewInto(this.bytesAt(slot), this.startAt(slot), this.rows.keyLengthAt(slot));
   }
 
   valueAt(slot: Slot): Uint8Array | null {
     const length = this.rows.valueLengthAt(slot);
     if (length < 0) return null;
     const start = this.startAt(slot) + this.rows.keyLengthAt(slot);
-    return this.bytesAt(slot).subarray(start, start + length);
+    return viewInto(this.bytesAt(slot), start, length);
   }
 
   hasValue(slot: Slot): boolean {
@@ -236,6 +235,11 @@ export class Records {
       valueLength,
     );
   }
+}
+
+/** As `subarray`, at half its price. */
+function viewInto({ buffer, byteOffset }: Uint8Array, start: number, length: number): Uint8Array {
+  return new Uint8Array(buffer, byteOffset + start, length);
 }
 
 /** Up to four bytes from `at` and before `end`, the first one highest, zeros behind them. */

@@ -20,12 +20,12 @@ import { type EntryRun, RUN_ENTRIES_MAX } from "./entry-run.ts";
 import { hashKey } from "./hash.ts";
 import { bucketOf, KeyIndex } from "./key-index.ts";
 import { OrderedKeys } from "./ordered-keys.ts";
-import { type Range, Views } from "./range-view.ts";
+import { type Range, type Row, type Source, Views } from "./range-view.ts";
 import { Records } from "./records.ts";
 import { NO_SLOT, SLOTS_MAX, type Slot } from "./rows.ts";
 import type { VersionVector } from "./version-vector.ts";
 
-export type { Range } from "./range-view.ts";
+export type { Range, Row } from "./range-view.ts";
 export { NO_SLOT, type Slot } from "./rows.ts";
 
 export class EntryTable {
@@ -35,6 +35,7 @@ export class EntryTable {
   readonly #order = new OrderedKeys(this.#records);
   readonly #digest = new Digest();
   readonly #views = new Views();
+  readonly #source: Source = { records: this.#records, order: this.#order, lastLsn: () => this.#lastLsn };
   /** Keys that `remove` took a value from, oldest first: kept once somebody sets it to an array, who also empties it. */
   removed: Uint8Array[] | undefined;
   #lastLsn: Lsn = 0;
@@ -243,7 +244,12 @@ export class EntryTable {
    * a bound. The entries are copies. A consumer that stops early should call `return()`, as `for of` does.
    */
   range(range: Range = {}): IterableIterator<Entry> {
-    return this.#views.open({ records: this.#records, order: this.#order }, range, this.#lastLsn);
+    return this.#views.open(this.#source, range);
+  }
+
+  /** As `range`, of less, and key and value are views, good until the next change of the table. */
+  rows(range: Range = {}): IterableIterator<Row> {
+    return this.#views.openRows(this.#source, range);
   }
 
   /**

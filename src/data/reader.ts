@@ -39,6 +39,7 @@ export class Reader {
   readonly #source: ReaderSource;
   readonly #state: CoreState;
   readonly #openView: OpenView<Entry>;
+  readonly #openRows: OpenView;
 
   constructor(source: ReaderSource) {
     this.#source = source;
@@ -46,6 +47,12 @@ export class Reader {
     this.#openView = (range, reverse) => {
       source.assertOpen();
       return this.view(range, reverse);
+    };
+    // What is decoded at once need not be copied before; merging looks ahead.
+    this.#openRows = (range, reverse) => {
+      if (source.merges !== undefined) return this.#openView(range, reverse);
+      source.assertOpen();
+      return unexpired(this.#state.table.rows(tableRange(range, reverse)), source.now());
     };
   }
 
@@ -82,15 +89,15 @@ export class Reader {
 
   /** @throws ReplicaError ERR_OPTION, as the three below */
   entries(options: ScanOptions): Iterable<[string, unknown]> {
-    return scan(options, this.#openView, pairOf);
+    return scan(options, this.#openRows, pairOf);
   }
 
   keys(options: ScanOptions): Iterable<string> {
-    return scan(options, this.#openView, keyOf);
+    return scan(options, this.#openRows, keyOf);
   }
 
   values(options: ScanOptions): Iterable<unknown> {
-    return scan(options, this.#openView, shownValue);
+    return scan(options, this.#openRows, shownValue);
   }
 
   /** The version that a reader sees of a key; `null` if none. @throws ReplicaError ERR_KEY */
@@ -149,7 +156,10 @@ export function isReadable({ key, value }: Entry): boolean {
 }
 
 /** Written out, since a generator that was never started does not pass `return` on. */
-export function unexpired(entries: IterableIterator<Entry>, now: Millis): IterableIterator<Entry> {
+export function unexpired<R extends { readonly expiresAt: Millis }>(
+  entries: IterableIterator<R>,
+  now: Millis,
+): IterableIterator<R> {
   return {
     next() {
       let next = entries.next();
