@@ -131,11 +131,9 @@ function run(command: Command, table: EntryTable, model: NaiveTable, views: View
       const view = views[command.view % views.length];
       for (let step = 0; view && step < command.steps; step += 1) {
         const expected = view.expected.shift();
-        const result = view.iterator.next();
-        expect(result.done).toBe(expected === undefined);
-        expect(result.value && expected && !("stamp" in expected) ? rowOf(result.value) : result.value).toEqual(
-          expected,
-        );
+        const { done, value } = view.iterator.next() as IteratorResult<Entry | Row, undefined>;
+        expect(done === true).toBe(expected === undefined);
+        expect(value && expected && !("stamp" in expected) ? rowOf(value) : value).toEqual(expected);
       }
       return;
     }
