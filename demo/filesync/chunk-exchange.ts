@@ -1,276 +1,216 @@
 /**
- * How content gets from the folder that has it to the one that lacks it: by way of the store, but without staying there.
+ * How content gets from the folder that has it to the one that lacks it: directly, beside the index, chunk by chunk. The store holds the
+ * index of a folder of any size and none of its content; what moves of content is what is lacking, once for each folder that lacks it.
  *
- * A replica writes down which chunks it wants next (`want/<replica>`, a window of WINDOW_BYTES). Whoever has one in its folder puts it
- * (`chunk/<sha256>`), and deletes it when nobody asks for it any more. So the store holds the index of a folder of any size, and of
- * its content only what is on its way: a window per replica that is behind. What passes serves everybody: of a new file each
- * replica is sent each chunk once, relays included. The price: a chunk that one replica lacks is sent to the others as well.
+ * A folder asks its neighbours (chunk-requests.ts), and gives to them what it has: of its files, and of what is only just arriving, so
+ * that a file passes through a line of folders without a stop at each. What is new and small is given unasked (chunk-gifts.ts).
  *
- * New content of a few megabytes is given unasked, with the manifest that names it: it arrives a round trip earlier, and is safe with
- * the others at once, whatever happens to the folder it came from.
- *
- * Of several that have a chunk one should answer. They agree without a word: each waits for its place in an order that follows from
- * the chunk and the names of those that are connected, and answers if nobody before it has. So the work is also divided evenly.
- *
- * Nothing here is trusted: what arrives under a chunk's name is its hash's content, or is removed. Wants and chunks expire, so that a
- * replica that has gone leaves nothing behind.
+ * Nothing here is trusted: what comes under a chunk's name is its hash's content, or is refused. Only who knows the hash of a chunk is
+ * given it.
  */
-import {
-  CHUNK_BYTES,
-  type ChunkHash,
-  chunkBytes,
-  type FileContent,
-  hashOf,
-  packHashes,
-  unpackHashes,
-} from "./content.ts";
-import type { Store, StoreOperation } from "./file-store.ts";
-import type { LocalChunks } from "./local-chunks.ts";
+
+import { ChunkGifts } from "./chunk-gifts.ts";
+import { type ChunkMessage, encodeMessage, parseMessage } from "./chunk-messages.ts";
+import { ChunkRequests } from "./chunk-requests.ts";
+import { type ChunkHash, type FileContent, hashOf } from "./content.ts";
+import type { Link, LinkReceiver } from "./content-transport.ts";
+import { Neighbour } from "./neighbour.ts";
 
 export interface ChunkExchangeOptions {
-  readonly store: Store;
-  readonly local: LocalChunks;
-  readonly nodeId: string;
-  /** Who is connected. */
-  readonly neighbours: () => readonly string[];
   readonly nowMs: () => number;
   readonly notice: (text: string) => void;
 }
 
-/** What a replica asks for at one time, and what one gives at one time: bytes, and number of chunks. */
-export const WINDOW_BYTES = 8 * 1024 * 1024;
-export const WINDOW_CHUNKS = 512;
-const GIVEN_BYTES_MAX = 2 * WINDOW_BYTES;
-/** What is given unasked: of one file, of all; and for how long it stays when nobody asks. */
-const UNASKED_FILE_BYTES_MAX = 4 * 1024 * 1024;
-const UNASKED_BYTES_MAX = WINDOW_BYTES;
-const UNASKED_MS = 5000;
-const BATCH_BYTES = 2 * 1024 * 1024;
-const WANT_TTL_MS = 30_000;
-const CHUNK_TTL_MS = 120_000;
-/** How often wants are written down anew, at most. */
-const PUBLISH_EVERY_MS = 100;
-/** For how long a holder waits for each one that comes before it. */
-const TURN_MS = 400;
-const WORK_EVERY_MS = 100;
-const IDLE_EVERY_MS = 5000;
-const WANT_PREFIX = "want/";
-const CHUNK_PREFIX = "chunk/";
-
-const chunkKey = (chunk: ChunkHash): string => CHUNK_PREFIX + chunk;
-
-/** The chunk that a key is about, undefined for another kind of key. */
-export function chunkOfKey(key: string): ChunkHash | undefined {
-  return key.startsWith(CHUNK_PREFIX) ? key.slice(CHUNK_PREFIX.length) : undefined;
+/** The folder: where chunks are, and where they go. */
+export interface ChunkUser {
+  /** Whether a file of the folder has a chunk. */
+  has(chunk: ChunkHash): boolean;
+  /** A chunk of a file, or of what is still to become one. */
+  read(chunk: ChunkHash): Promise<Uint8Array | undefined>;
+  /** One that was wanted can be had with `get` now, until `unwant`. Does not throw. */
+  arrived(chunk: ChunkHash): void;
 }
 
-export function isWantKey(key: string): boolean {
-  return key.startsWith(WANT_PREFIX);
-}
+/** What a neighbour may want at one time; an honest one wants far less. */
+const QUEUE_MAX = 10_000;
+/** Of how many chunks it is remembered who was told that they are not here. */
+const MISSED_MAX = 10_000;
 
 export class ChunkExchange {
   readonly #options: ChunkExchangeOptions;
-  /** What we lack, in the order in which it is wanted, with its bytes. */
-  readonly #wanted = new Map<ChunkHash, number>();
-  /** What we have put and not yet deleted, with its bytes. */
-  readonly #given = new Map<ChunkHash, number>();
-  /** What we have put unasked, and until when it stays. */
-  readonly #unasked = new Map<ChunkHash, { readonly bytes: number; readonly untilMs: number }>();
-  #unaskedBytes = 0;
-  /** Since when others have been asking for what we have. */
-  readonly #askedSinceMs = new Map<ChunkHash, number>();
-  #published = "";
-  #publishedAtMs = -Infinity;
-  #dueMs = 0;
-  #isBusy = false;
-  #isHinted = false;
+  readonly #requests: ChunkRequests;
+  readonly #gifts: ChunkGifts;
+  readonly #neighbours = new Set<Neighbour>();
+  /** Who is to be told when a chunk is here after all. */
+  readonly #missed = new Map<ChunkHash, Set<Neighbour>>();
+  #user: ChunkUser | undefined;
+  #sentBytes = 0;
+  #receivedBytes = 0;
 
   constructor(options: ChunkExchangeOptions) {
     this.#options = options;
-    // What this replica had given before it was restarted.
-    for (const key of options.store.keys({ prefix: CHUNK_PREFIX }))
-      if (options.store.entry(key)?.nodeId === options.nodeId)
-        this.#given.set(key.slice(CHUNK_PREFIX.length), CHUNK_BYTES);
+    const { nowMs } = options;
+    this.#requests = new ChunkRequests({
+      nowMs,
+      ask: (neighbour, chunks) => this.#send(neighbour, { type: "want", chunks }),
+      arrived: (chunk) => {
+        this.announce([chunk]);
+        this.#user?.arrived(chunk);
+      },
+    });
+    this.#gifts = new ChunkGifts({
+      nowMs,
+      isKnown: (chunk) => this.#user?.has(chunk) === true,
+      send: (neighbour, message) => this.#send(neighbour, message),
+    });
   }
 
-  /** When `work` has something to do. */
-  get dueMs(): number {
-    return this.#dueMs;
+  /** Says once what the folder is. Until then nothing is found in it. */
+  serve(user: ChunkUser): void {
+    this.#user = user;
   }
 
   /** Bytes and number of the chunks that are still to come. */
   get lacking(): { readonly bytes: number; readonly chunks: number } {
-    let bytes = 0;
-    for (const size of this.#wanted.values()) bytes += size;
-    return { bytes, chunks: this.#wanted.size };
+    return this.#requests.lacking;
   }
 
-  /** Bytes that are being given to others. */
-  get givingBytes(): number {
-    let bytes = 0;
-    for (const size of this.#given.values()) bytes += size;
-    return bytes;
+  /** How many chunks others are waiting for us to send. */
+  get queued(): number {
+    let count = 0;
+    for (const { queue } of this.#neighbours) count += queue.length;
+    return count;
+  }
+
+  /** Bytes of content and of what is said about it, since the start. */
+  get traffic(): { readonly bytesSent: number; readonly bytesReceived: number } {
+    return { bytesSent: this.#sentBytes, bytesReceived: this.#receivedBytes };
   }
 
   want(chunk: ChunkHash, bytes: number): void {
-    if (this.#wanted.has(chunk)) return;
-    this.#wanted.set(chunk, bytes);
-    this.hint();
+    this.#requests.want(chunk, bytes);
+    const gift = this.#gifts.get(chunk);
+    if (gift !== undefined) this.#requests.arrived(chunk, gift);
   }
 
-  /** It has arrived, or is not needed any more. */
+  /** It has been used, or is not needed any more. */
   unwant(chunk: ChunkHash): void {
-    if (this.#wanted.delete(chunk)) this.hint();
+    this.#requests.unwant(chunk);
+    this.#gifts.drop(chunk);
   }
 
-  /** Something was asked for, or is not any more. */
-  hint(): void {
-    this.#isHinted = true;
-    this.#dueMs = Math.min(this.#dueMs, this.#options.nowMs());
+  /** A chunk that has come and was not let go with `unwant`. */
+  get(chunk: ChunkHash): Uint8Array | undefined {
+    return this.#requests.get(chunk) ?? this.#gifts.get(chunk);
   }
 
-  /**
-   * Gives what nobody can have asked for yet, if it is not much, before the manifest that names it is put.
-   * @param content of a file in the folder; what the folder had of it elsewhere is known to others, and left out
-   */
+  /** Gives content that nobody can have asked for yet, before the manifest that names it is put. See chunk-gifts.ts. */
   async giveUnasked(
     content: FileContent,
     read: (offset: number, bytes: number) => Promise<Uint8Array | undefined>,
   ): Promise<void> {
-    const { store, local, nowMs } = this.#options;
-    if (content.inline !== undefined) return;
-    const puts: StoreOperation[] = [];
-    let fileBytes = 0;
-    for (const [index, chunk] of content.chunks.entries()) {
-      if (local.has(chunk) || store.has(chunkKey(chunk))) continue;
-      const bytes = chunkBytes(content.size, index);
-      fileBytes += bytes;
-      if (fileBytes > UNASKED_FILE_BYTES_MAX || this.#unaskedBytes + bytes > UNASKED_BYTES_MAX) break;
-      const value = await read(index * CHUNK_BYTES, bytes);
-      if (value === undefined || hashOf(value) !== chunk || this.#unasked.has(chunk)) continue;
-      this.#unasked.set(chunk, { bytes, untilMs: nowMs() + UNASKED_MS });
-      this.#unaskedBytes += bytes;
-      puts.push({ type: "put", key: chunkKey(chunk), value, ttlMs: CHUNK_TTL_MS });
-    }
-    if (puts.length > 0) await store.batch(puts);
-    this.hint();
+    await this.#gifts.give(content, read);
   }
 
-  /** A chunk that the store holds. What is there under its name and is not it is removed, so that the right one can come. */
-  get(chunk: ChunkHash): Uint8Array | undefined {
-    const { store, notice } = this.#options;
-    const value = store.get(chunkKey(chunk));
-    if (value === undefined) return undefined;
-    if (value instanceof Uint8Array && value.length <= CHUNK_BYTES && hashOf(value) === chunk) return value;
-    const author = store.entry(chunkKey(chunk))?.nodeId ?? "?";
-    notice(`refused a chunk from ${author}: it is not what its name says`);
-    void store.delete(chunkKey(chunk)).catch(() => undefined); // Told by the replica itself.
-    return undefined;
-  }
-
-  /** Writes down what we want, gives what others want, takes back what nobody wants. */
-  async work(): Promise<void> {
-    if (this.#isBusy) return;
-    this.#isBusy = true;
-    this.#isHinted = false;
-    try {
-      await this.#publish();
-      const asked = this.#asked();
-      await this.#takeBack(asked);
-      await this.#give(asked);
-      const isQuiet = [this.#wanted, asked, this.#given, this.#unasked].every(({ size }) => size === 0);
-      // A hint that came meanwhile may have come too late for this round.
-      this.#dueMs = this.#options.nowMs() + (isQuiet && !this.#isHinted ? IDLE_EVERY_MS : WORK_EVERY_MS);
-    } finally {
-      this.#isBusy = false;
+  /** Chunks are here now: tells those that have asked for them in vain. */
+  announce(chunks: readonly ChunkHash[]): void {
+    if (this.#missed.size === 0) return;
+    for (const chunk of chunks) {
+      const waiting = this.#missed.get(chunk) ?? [];
+      this.#missed.delete(chunk);
+      for (const neighbour of waiting) this.#send(neighbour, { type: "have", chunks: [chunk] });
     }
   }
 
-  async #publish(): Promise<void> {
-    const { store, nodeId, nowMs } = this.#options;
-    const window: ChunkHash[] = [];
-    let windowBytes = 0;
-    for (const [chunk, bytes] of this.#wanted) {
-      if (window.length >= WINDOW_CHUNKS || (windowBytes + bytes > WINDOW_BYTES && window.length > 0)) break;
-      window.push(chunk);
-      windowBytes += bytes;
-    }
-    const text = window.join("");
-    const ageMs = nowMs() - this.#publishedAtMs;
-    if (text === this.#published ? text === "" || ageMs < WANT_TTL_MS / 3 : ageMs < PUBLISH_EVERY_MS) return;
-    this.#published = text;
-    this.#publishedAtMs = nowMs();
-    const key = WANT_PREFIX + nodeId;
-    if (window.length === 0) await store.delete(key);
-    else await store.put(key, packHashes(window), { ttlMs: WANT_TTL_MS });
+  /** Another folder is connected. */
+  opened(link: Link): LinkReceiver {
+    const neighbour = new Neighbour(link, this.#options.nowMs());
+    this.#neighbours.add(neighbour);
+    this.#gifts.opened(neighbour);
+    this.#requests.opened(neighbour);
+    return {
+      frame: (bytes) => this.#receive(bytes, neighbour),
+      closed: () => {
+        this.#neighbours.delete(neighbour);
+        neighbour.queue.length = 0;
+        for (const [chunk, waiting] of this.#missed)
+          if (waiting.delete(neighbour) && waiting.size === 0) this.#missed.delete(chunk);
+        this.#gifts.closed(neighbour);
+        this.#requests.closed(neighbour);
+      },
+    };
   }
 
-  /** What the others ask for, and who does. */
-  #asked(): Map<ChunkHash, Set<string>> {
-    const { store, nodeId } = this.#options;
-    const asked = new Map<ChunkHash, Set<string>>();
-    for (const [key, value] of store.entries({ prefix: WANT_PREFIX })) {
-      const wanter = key.slice(WANT_PREFIX.length);
-      if (wanter === nodeId) continue;
-      for (const chunk of unpackHashes(value)?.slice(0, WINDOW_CHUNKS) ?? []) {
-        const wanters = asked.get(chunk);
-        if (wanters === undefined) asked.set(chunk, new Set([wanter]));
-        else wanters.add(wanter);
+  /** What only time brings about. To be called every second or so. */
+  tick(): void {
+    this.#gifts.expire();
+    this.#requests.retry();
+  }
+
+  #send(neighbour: Neighbour, message: ChunkMessage): void {
+    const frame = encodeMessage(message);
+    this.#sentBytes += frame.length;
+    neighbour.link.send(frame);
+  }
+
+  #receive(bytes: Uint8Array, neighbour: Neighbour): void {
+    this.#receivedBytes += bytes.length;
+    neighbour.heardMs = this.#options.nowMs();
+    const message = parseMessage(bytes);
+    switch (message?.type) {
+      case undefined:
+        this.#options.notice(`refused a message from ${neighbour.link.nodeId}: it is about no chunk`);
+        return neighbour.link.close();
+      case "want":
+        if (neighbour.queue.length + message.chunks.length > QUEUE_MAX) return neighbour.link.close();
+        neighbour.queue.push(...message.chunks);
+        if (neighbour.queue.length === message.chunks.length) void this.#answer(neighbour);
+        return;
+      case "none":
+        for (const chunk of message.chunks) this.#requests.refused(chunk, neighbour);
+        return;
+      case "have":
+        for (const chunk of message.chunks) this.#requests.available(chunk, neighbour);
+        return;
+      case "taken":
+        for (const chunk of message.chunks) this.#gifts.taken(chunk, neighbour);
+        return;
+      case "chunk":
+      case "gift": {
+        const { type, chunk, value } = message;
+        if (hashOf(value) !== chunk) {
+          this.#options.notice(`refused a chunk from ${neighbour.link.nodeId}: it is not what its name says`);
+          return this.#requests.refused(chunk, neighbour);
+        }
+        if (type === "gift") this.#gifts.keep(chunk, value, neighbour);
+        return this.#requests.arrived(chunk, value);
       }
     }
-    for (const chunk of this.#askedSinceMs.keys()) if (!asked.has(chunk)) this.#askedSinceMs.delete(chunk);
-    return asked;
   }
 
-  async #takeBack(asked: ReadonlyMap<ChunkHash, unknown>): Promise<void> {
-    const { store, nowMs } = this.#options;
-    const deletes: StoreOperation[] = [];
-    for (const [chunk, { bytes, untilMs }] of this.#unasked) {
-      if (nowMs() < untilMs) continue;
-      this.#unasked.delete(chunk);
-      this.#unaskedBytes -= bytes;
-      this.#given.set(chunk, bytes);
+  /** Sends a neighbour what it wants, one after the other, until nothing is left. */
+  async #answer(neighbour: Neighbour): Promise<void> {
+    const { queue } = neighbour;
+    for (let chunk = queue[0]; chunk !== undefined; queue.shift(), chunk = queue[0]) {
+      const value = await this.#find(chunk);
+      if (!this.#neighbours.has(neighbour)) return;
+      if (value === undefined) this.#miss(chunk, neighbour);
+      this.#send(neighbour, value === undefined ? { type: "none", chunks: [chunk] } : { type: "chunk", chunk, value });
     }
-    for (const chunk of this.#given.keys()) {
-      if (asked.has(chunk) && store.has(chunkKey(chunk))) continue;
-      this.#given.delete(chunk);
-      if (store.has(chunkKey(chunk)) && !this.#wanted.has(chunk)) deletes.push({ type: "del", key: chunkKey(chunk) });
-    }
-    if (deletes.length > 0) await store.batch(deletes);
   }
 
-  async #give(asked: ReadonlyMap<ChunkHash, ReadonlySet<string>>): Promise<void> {
-    const { store, local, nowMs } = this.#options;
-    let room = GIVEN_BYTES_MAX - this.givingBytes;
-    let puts: StoreOperation[] = [];
-    let putBytes = 0;
-    const flush = async (): Promise<void> => {
-      if (puts.length > 0) await store.batch(puts);
-      puts = [];
-      putBytes = 0;
-    };
-    for (const [chunk, wanters] of asked) {
-      if (store.has(chunkKey(chunk)) || !local.has(chunk)) continue;
-      const sinceMs = this.#askedSinceMs.get(chunk) ?? nowMs();
-      this.#askedSinceMs.set(chunk, sinceMs);
-      if (nowMs() - sinceMs < this.#turn(chunk, wanters) * TURN_MS) continue;
-      if (room < (local.bytesOf(chunk) ?? 0)) break;
-      const value = await local.read(chunk);
-      if (value === undefined) continue;
-      room -= value.length;
-      putBytes += value.length;
-      this.#given.set(chunk, value.length);
-      puts.push({ type: "put", key: chunkKey(chunk), value, ttlMs: CHUNK_TTL_MS });
-      if (putBytes >= BATCH_BYTES) await flush();
+  async #find(chunk: ChunkHash): Promise<Uint8Array | undefined> {
+    try {
+      return this.get(chunk) ?? (await this.#user?.read(chunk));
+    } catch {
+      // It cannot be read: whoever wants it asks somebody else.
+      return undefined;
     }
-    await flush();
   }
 
-  /** How many of those that may have a chunk come before us. */
-  #turn(chunk: ChunkHash, wanters: ReadonlySet<string>): number {
-    const { nodeId, neighbours } = this.#options;
-    const score = (name: string): string => hashOf(Buffer.from(`${chunk} ${name}`));
-    const own = score(nodeId);
-    return neighbours().filter((name) => !wanters.has(name) && score(name) < own).length;
+  #miss(chunk: ChunkHash, neighbour: Neighbour): void {
+    const waiting = this.#missed.get(chunk);
+    if (waiting !== undefined) waiting.add(neighbour);
+    else if (this.#missed.size < MISSED_MAX) this.#missed.set(chunk, new Set([neighbour]));
   }
 }

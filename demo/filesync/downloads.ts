@@ -1,6 +1,6 @@
 /**
- * Puts the content of files together: from chunks that are in the folder already, from those that pass through the store, and from
- * what an earlier process had got of it. Whole files only leave this room, checked once more as they are on the disk.
+ * Puts the content of files together: from chunks that are in the folder already, from those that others send, and from what
+ * an earlier process had got of it. Whole files only leave this room, checked once more as they are on the disk.
  */
 import type { FileHandle } from "node:fs/promises";
 import type { ChunkExchange } from "./chunk-exchange.ts";
@@ -23,6 +23,8 @@ interface Download {
   readonly sinceMs: number;
   /** Which chunks are missing, and where they belong. */
   readonly missing: Map<ChunkHash, number[]>;
+  /** Whether it is known what is missing. */
+  isBegun: boolean;
   part: FileHandle | undefined;
   bytes: number;
   firstBytes: number;
@@ -31,7 +33,7 @@ interface Download {
   busy: Promise<unknown>;
 }
 
-const NOT_BEGUN = { part: undefined, isSound: false, busy: Promise.resolve() };
+const NOT_BEGUN = { isBegun: false, part: undefined, isSound: false, busy: Promise.resolve() };
 
 export interface DownloadsOptions {
   readonly directory: PrivateDirectory;
@@ -58,6 +60,11 @@ export class Downloads {
 
   constructor(options: DownloadsOptions) {
     this.#options = options;
+    options.exchange.serve({
+      has: (chunk) => options.local.has(chunk),
+      read: async (chunk) => (await options.local.read(chunk)) ?? (await this.#read(chunk)),
+      arrived: (chunk) => void this.#arrived(chunk), // Does not reject.
+    });
   }
 
   /** Whether a path will be told ready. */
@@ -72,15 +79,16 @@ export class Downloads {
 
   /**
    * A file with this content, for a path.
-   * @returns its absolute path in the private directory, for the caller to move or drop; undefined: ask again when told
+   * @returns its absolute path in the private directory, for the caller to move or drop, or the content itself if it is one chunk;
+   *   undefined: ask again when told
    */
-  async prepare(path: string, content: FileContent): Promise<string | undefined> {
-    const { directory, nowMs } = this.#options;
+  async prepare(path: string, content: FileContent): Promise<string | Uint8Array | undefined> {
+    const { nowMs } = this.#options;
     const current = this.#downloadOf.get(path)?.content.hash ?? this.#waitsFor.get(path);
     if (current !== undefined && !isSameContent(current, content.hash)) await this.forget(path);
     const [only] = content.chunks;
-    if (content.inline !== undefined) return await directory.make(content.inline);
-    if (only === undefined) return await directory.make(Buffer.alloc(0));
+    if (content.inline !== undefined) return content.inline;
+    if (only === undefined) return Buffer.alloc(0);
     if (content.chunks.length === 1) return await this.#prepareOne(path, only, content.size);
     let download = this.#downloads.get(keyOf(content));
     if (download === undefined) {
@@ -121,8 +129,8 @@ export class Downloads {
     if (download.paths.size === 0) await this.#close(download);
   }
 
-  /** A chunk is in the store. */
-  async arrived(chunk: ChunkHash): Promise<void> {
+  /** A chunk that was wanted has come. */
+  async #arrived(chunk: ChunkHash): Promise<void> {
     const { exchange, onReady } = this.#options;
     for (const path of this.#waiting.get(chunk) ?? []) onReady(path);
     for (const download of [...this.#downloads.values()]) {
@@ -133,10 +141,23 @@ export class Downloads {
         await this.#exclusively(download, async () => await this.#fill(download, chunk, value));
       } catch {
         // The disk is full, or the like: the paths are settled again, which begins anew and tells why if it fails again.
-        await this.#close(download);
+        await this.#close(download).catch(() => undefined);
       }
       if (download.missing.size === 0 || download.part === undefined) for (const path of download.paths) onReady(path);
     }
+  }
+
+  /** A chunk of what is not whole yet. */
+  async #read(chunk: ChunkHash): Promise<Buffer | undefined> {
+    for (const { content, part, missing, isBegun } of this.#downloads.values()) {
+      const index = isBegun && !missing.has(chunk) ? content.chunks.indexOf(chunk) : -1;
+      if (index === -1 || part === undefined) continue;
+      const bytes = chunkBytes(content.size, index);
+      const buffer = Buffer.allocUnsafe(bytes);
+      const { bytesRead } = await part.read(buffer, 0, bytes, index * CHUNK_BYTES);
+      if (bytesRead === bytes && hashOf(buffer) === chunk) return buffer;
+    }
+    return undefined;
   }
 
   /** What is under way, in no order. */
@@ -149,13 +170,13 @@ export class Downloads {
     for (const download of [...this.#downloads.values()]) await this.#close(download);
   }
 
-  async #prepareOne(path: string, chunk: ChunkHash, bytes: number): Promise<string | undefined> {
-    const { exchange, local, directory } = this.#options;
+  async #prepareOne(path: string, chunk: ChunkHash, bytes: number): Promise<Uint8Array | undefined> {
+    const { exchange, local } = this.#options;
     const value = exchange.get(chunk) ?? (await local.read(chunk));
     if (value !== undefined && value.length === bytes) {
-      const file = await directory.make(value);
       this.#endWait(path);
-      return file;
+      this.#unwant(chunk);
+      return value;
     }
     this.#waitsFor.set(path, chunk);
     const paths = this.#waiting.get(chunk);
@@ -211,10 +232,11 @@ export class Downloads {
       else places.push(index);
     }
     download.firstBytes = download.bytes;
+    download.isBegun = true;
     await this.#look(download);
   }
 
-  /** Takes what is in the store of what is missing, and asks for the rest. */
+  /** Takes what has come of what is missing, and asks for the rest. */
   async #look(download: Download): Promise<void> {
     const { content, missing } = download;
     const { exchange } = this.#options;

@@ -5,12 +5,9 @@
  * |---|---|
  * | `file/<path>` | manifest: content.ts |
  * | `gone/<path>` | note of a deletion: hash of the last content, ancestors; expires |
- * | `want/<replica>` | chunks that a replica asks for; expires: chunk-exchange.ts |
  * | `life/<replica>` | a count, see store-life.ts |
- | `chunk/<sha256>` | a chunk that was asked for, until it has arrived; expires |
  *
- * The store is the index; content stays in the folders, and passes through the store only while somebody lacks it. A note is put
- * in one batch with the delete it speaks of: a store that has no file and no note has never had the file, or not for weeks.
+ * The store is the index; content stays in the folders: chunk-exchange.ts. A note is put in one batch with the delete it speaks of: a store that has no file and no note has never had the file, or not for weeks.
  *
  * A change states what it replaces, and is not made when that is no longer there. The check is sound because the store takes a
  * write within the call: nothing of a peer's can slip in between.

@@ -43,6 +43,8 @@ export interface FolderSyncOptions {
   readonly isCaughtUp: () => boolean;
   readonly nowMs: () => number;
   readonly report: (event: FileEvent) => void;
+  /** Called when content has come that a path was waiting for, so that there is something to settle. */
+  readonly wake?: () => void;
   /** Something to tell the user; the same text is told once. */
   readonly notice: (text: string) => void;
   /** Default false: see deletion-guard.ts. */
@@ -52,8 +54,10 @@ export interface FolderSyncOptions {
 }
 
 /** Paths that are settled at one time: the disk takes several syncs as one. */
-const WORKERS = 8;
+const WORKERS = 32;
 const SAVE_EVERY_MS = 500;
+/** What takes long is done less often while there is other work: nothing else would be done. */
+const SAVE_PAUSE_FACTOR = 5;
 /** For how long the content of a removed file is kept, to be reused if it turns up under another name. */
 const REUSE_MS = 60_000;
 const FILE_GIB_MAX = FILE_BYTES_MAX / 1024 ** 3;
@@ -72,6 +76,7 @@ export class FolderSync {
   readonly #reusable = new Map<string, number>();
   #hasScanned = false;
   #savedAtMs = 0;
+  #saveTookMs = 0;
   #isSaving = false;
 
   constructor(options: FolderSyncOptions) {
@@ -80,7 +85,10 @@ export class FolderSync {
     this.notices = new Notices(options.notice);
     this.#localFiles = new LocalFiles(folder, nowMs);
     this.#copies = new ConflictCopies(folder, base);
-    const onReady = (path: string): void => this.hint(path);
+    const onReady = (path: string): void => {
+      this.hint(path);
+      options.wake?.();
+    };
     this.downloads = new Downloads({ directory: folder.private, local, exchange, nowMs, onReady });
     const allowsMany = options.allowsMassDelete === true;
     this.deletions = new DeletionGuard({ nowMs, count: () => base.size, allowsMany });
@@ -95,7 +103,7 @@ export class FolderSync {
   get nextDueMs(): number | undefined {
     let next: number | undefined;
     for (const dueMs of this.#due.values()) next = next === undefined ? dueMs : Math.min(next, dueMs);
-    return next;
+    return this.#options.base.isSaved ? next : Math.min(next ?? Infinity, this.#saveDueMs);
   }
 
   /** How many paths are to be looked at. */
@@ -105,14 +113,17 @@ export class FolderSync {
 
   /**
    * Compares everything and gives itself hints where folder, base and store differ.
+   * @returns the directories that are there
    * @throws Error when the folder is not there any more
    */
-  async scan(): Promise<void> {
+  async scan(): Promise<ReadonlySet<string>> {
     const { folder, store, base, local, ignores, nowMs } = this.#options;
     if (!(await folder.isPresent())) throw new Error("the folder has gone away; put it back and start again");
     const trouble = await ignores.reload();
     if (trouble !== undefined) this.notices.tell(trouble);
-    const { files, emptyDirectories, skipped } = await folder.scan((path, isDir) => ignores.ignores(path, isDir));
+    const { files, directories, emptyDirectories, skipped } = await folder.scan((path, isDir) =>
+      ignores.ignores(path, isDir),
+    );
     if (!this.#hasScanned) base.begin(files.keys());
     this.#hasScanned = true;
     for (const { path, reason } of skipped) this.notices.problem("skipped", path, reason);
@@ -143,6 +154,7 @@ export class FolderSync {
       local.delete(`${PRIVATE_DIRECTORY}/${name}`);
       await folder.private.drop(name);
     }
+    return directories;
   }
 
   /** Settles every path that is due, and remembers the agreements. Rejects when the store fails. */
@@ -155,11 +167,11 @@ export class FolderSync {
       for (let path = paths[next++]; path !== undefined && signal?.aborted !== true; path = paths[next++]) {
         this.#due.delete(path);
         await this.#settleSafely(path);
-        if (nowMs() - this.#savedAtMs >= SAVE_EVERY_MS) await this.save();
+        if (nowMs() >= this.#saveDueMs) await this.save();
       }
     };
     await Promise.all(Array.from({ length: Math.min(WORKERS, paths.length) }, work));
-    if (nowMs() - this.#savedAtMs >= SAVE_EVERY_MS) await this.save();
+    if (nowMs() >= this.#saveDueMs) await this.save();
   }
 
   /** Writes down what was agreed on. What it says of the folder is made durable before. */
@@ -167,12 +179,19 @@ export class FolderSync {
     const { folder, base, nowMs } = this.#options;
     if (this.#isSaving) return;
     this.#isSaving = true;
-    this.#savedAtMs = nowMs();
+    const beganAtMs = nowMs();
     try {
       await base.save(() => folder.syncDirectories());
     } finally {
+      this.#savedAtMs = nowMs();
+      this.#saveTookMs = this.#savedAtMs - beganAtMs;
       this.#isSaving = false;
     }
+  }
+
+  get #saveDueMs(): number {
+    const pauseMs = this.#due.size === 0 ? 0 : SAVE_PAUSE_FACTOR * this.#saveTookMs;
+    return this.#savedAtMs + Math.max(SAVE_EVERY_MS, pauseMs);
   }
 
   async #settleSafely(path: string): Promise<void> {
@@ -307,12 +326,18 @@ export class FolderSync {
     report({ type: "removed", path });
   }
 
-  /** @param from of a file: where its content is */
-  async #place(path: string, look: Look, stored: StoredFile, manifest: Manifest, from: string): Promise<void> {
+  /** @param from of a file: its content, or where that is; empty otherwise */
+  async #place(
+    path: string,
+    look: Look,
+    stored: StoredFile,
+    manifest: Manifest,
+    from: string | Uint8Array,
+  ): Promise<void> {
     const { folder, base, nodeId, report } = this.#options;
     const seen = look.type === "file" || look.type === "link" ? look.fingerprint : undefined;
     if (look.type === "directory") await folder.removeEmptyDirectory(path);
-    let outcome: Outcome;
+    let outcome: Outcome | undefined;
     try {
       if (manifest.kind === "file") {
         const { mtimeMs } = manifest;
@@ -325,13 +350,18 @@ export class FolderSync {
         outcome = await folder.placeLink(path, manifest.target, seen);
       }
     } finally {
-      if (from !== "") await folder.private.drop(from);
+      if (outcome?.type !== "done") await this.#drop(from);
     }
     if (!this.#isDone(path, outcome)) return;
-    // Without a fingerprint, so that the file is read once more: an edit may have followed in the same tick of the clock.
-    base.set(path, { hash: manifest.hash, own: stored.nodeId === nodeId });
+    const { fingerprint } = outcome;
+    base.set(path, {
+      hash: manifest.hash,
+      own: stored.nodeId === nodeId,
+      ...(fingerprint !== undefined && { fingerprint }),
+    });
     this.#noteLocal(path, manifest);
-    this.#later(path, STABLE_MS);
+    // It is read once more: an edit may have followed in the same tick of the clock.
+    if (fingerprint === undefined) this.#later(path, STABLE_MS);
     const { nodeId: author } = stored;
     const bytes = manifest.kind === "file" ? manifest.size : undefined;
     report({
@@ -343,10 +373,10 @@ export class FolderSync {
   }
 
   async #keepBoth(path: string, look: Look, file: LocalFile, stored: StoredFile): Promise<void> {
-    const { folder, base, report } = this.#options;
+    const { base, report } = this.#options;
     const { manifest } = stored;
     // First what can fail: a copy is made only when the store's content is at hand.
-    let from = "";
+    let from: string | Uint8Array = "";
     if (manifest?.kind === "file") {
       const prepared = await this.downloads.prepare(path, manifest);
       if (prepared === undefined) return this.downloads.isWaiting(path) ? undefined : this.#later(path, STABLE_MS);
@@ -364,7 +394,7 @@ export class FolderSync {
         if (kept.free) now = { type: "absent" };
         report({ type: "conflict", path, keptAs: kept.keptAs });
       } else {
-        if (from !== "") await folder.private.drop(from);
+        await this.#drop(from);
         if (kept.type === "no-name")
           this.notices.problem("failed", path, "is in conflict, and no name is free for a copy; move it aside");
         return this.#later(path, STABLE_MS);
@@ -413,10 +443,15 @@ export class FolderSync {
     const { local, exchange } = this.#options;
     if (content.kind !== "file") return local.delete(path);
     local.set(path, content);
-    exchange.hint();
+    exchange.announce(content.chunks);
   }
 
-  #isDone(path: string, outcome: Outcome): boolean {
+  /** What was prepared is of no use. */
+  async #drop(from: string | Uint8Array): Promise<void> {
+    if (typeof from === "string" && from !== "") await this.#options.folder.private.drop(from);
+  }
+
+  #isDone(path: string, outcome: Outcome): outcome is Outcome & { type: "done" } {
     if (outcome.type === "changed") this.#later(path, STABLE_MS);
     if (outcome.type === "refused") {
       this.notices.problem("refused", path, `cannot be written: ${outcome.reason}`);

@@ -8,8 +8,8 @@
  * What is replaced or removed must still be what the caller has seen; what changed meanwhile is left alone.
  */
 import type { BigIntStats } from "node:fs";
-import { constants, lstatSync } from "node:fs";
-import { link, open, readdir, readlink, rename, rmdir, symlink, unlink } from "node:fs/promises";
+import { constants, fstatSync, linkSync, lstatSync, renameSync, unlinkSync } from "node:fs";
+import { open, readdir, readlink, rename, rmdir, symlink, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { CHUNK_BYTES, type FileContent, fileOf, hashOf, INLINE_BYTES_MAX } from "./content.ts";
 import { inDirectory, isObstacle } from "./directory-walk.ts";
@@ -36,23 +36,30 @@ export type Look =
   | { readonly type: "blocked"; readonly reason: string };
 
 /** What came of a change to the folder. `changed`: the file was not what the caller had seen, nothing was done. */
-export type Outcome = { readonly type: "done" | "changed" } | { readonly type: "refused"; readonly reason: string };
+export type Outcome =
+  /** `fingerprint`: of a file that was placed, if it cannot have been changed since. */
+  | { readonly type: "done"; readonly fingerprint?: Fingerprint }
+  | { readonly type: "changed" }
+  | { readonly type: "refused"; readonly reason: string };
 
 export interface Scan {
   /** Files and links. */
   readonly files: ReadonlyMap<string, Fingerprint>;
+  /** All that were looked into, without the folder itself. */
+  readonly directories: ReadonlySet<string>;
   readonly emptyDirectories: ReadonlySet<string>;
   readonly skipped: readonly { readonly path: string; readonly reason: string }[];
 }
 
 /** What a file that is moved in shall be. */
 export interface Placement {
-  /** In the private directory; it is moved. */
-  readonly from: string;
+  /** A file in the private directory, which is moved if all goes well; or what the file shall hold. */
+  readonly from: string | Uint8Array;
   readonly mtimeMs: number;
   readonly executable: boolean;
 }
 
+const SYNCS_MAX = 16;
 const DONE: Outcome = { type: "done" };
 const CHANGED: Outcome = { type: "changed" };
 /** Neither follow a link nor wait for the other end of a pipe that took the file's place. */
@@ -91,6 +98,7 @@ export class Folder {
    */
   async scan(ignores: (path: string, isDirectory: boolean) => boolean = () => false): Promise<Scan> {
     const files = new Map<string, Fingerprint>();
+    const found = new Set<string>();
     const emptyDirectories = new Set<string>();
     const skipped: { path: string; reason: string }[] = [];
     const directories = [""];
@@ -102,6 +110,7 @@ export class Folder {
         if (codeOf(error) !== "ENOENT") skipped.push({ path: directory, reason: reasonOf(error) });
         continue;
       }
+      if (directory !== "") found.add(directory);
       if (names.length === 0 && directory !== "") emptyDirectories.add(directory);
       for (const bytes of names) {
         const name = bytes.toString();
@@ -116,7 +125,7 @@ export class Folder {
         else if (look.type === "blocked") skipped.push({ path, reason: look.reason });
       }
     }
-    return { files, emptyDirectories, skipped };
+    return { files, directories: found, emptyDirectories, skipped };
   }
 
   /** What is at a path now. */
@@ -142,20 +151,22 @@ export class Folder {
   /** Reads the file that `look` has seen, and describes it; undefined if it is no longer that. */
   async describe(path: string, seen: Fingerprint, executable: boolean): Promise<FileContent | undefined> {
     return await this.#reading(path, async (file) => {
-      if (fingerprintOf(await file.stat({ bigint: true })) !== seen) return undefined;
+      const stats = fstatSync(file.fd, { bigint: true });
+      if (fingerprintOf(stats) !== seen) return undefined;
       const chunks: string[] = [];
-      const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
+      // One byte more than a small file has shows that it has no more.
+      const buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, Number(stats.size) + 1));
       let size = 0;
       let inline: Buffer | undefined = Buffer.alloc(0);
-      for (;;) {
-        const bytes = await readFully(file, buffer, size);
+      for (let bytes = 1; bytes > 0 && size < stats.size; ) {
+        bytes = await readFully(file, buffer, size);
         if (bytes === 0) break;
         const part = buffer.subarray(0, bytes);
         chunks.push(hashOf(part));
         inline = size === 0 && bytes <= INLINE_BYTES_MAX ? Buffer.from(part) : undefined;
         size += bytes;
       }
-      if (fingerprintOf(await file.stat({ bigint: true })) !== seen) return undefined;
+      if (fingerprintOf(fstatSync(file.fd, { bigint: true })) !== seen) return undefined;
       return fileOf(size, executable, chunks, inline);
     });
   }
@@ -178,9 +189,16 @@ export class Folder {
       if (present?.isDirectory() === true) return { type: "refused", reason: "a directory has that name" };
       if (!isStill(present, replaces)) return CHANGED;
       const mode = present?.isFile() === true ? Number(present.mode) & 0o666 : 0o644;
-      await this.private.finish(from, executable ? mode | ((mode & 0o444) >> 2) : mode, mtimeMs);
-      await (replaces === undefined ? moveToNew(from, target) : rename(from, target));
-      return DONE;
+      const made = await this.private.finish(from, executable ? mode | ((mode & 0o444) >> 2) : mode, mtimeMs);
+      try {
+        if (replaces === undefined) moveToNew(made.path, target);
+        else renameSync(made.path, target);
+      } catch (error) {
+        await this.private.drop(made.path);
+        throw error;
+      }
+      const placed = lstatOrUndefined(target);
+      return { type: "done", ...(isUntouched(placed, made.stats) && { fingerprint: fingerprintOf(placed) }) };
     });
   }
 
@@ -209,7 +227,7 @@ export class Folder {
   async move(path: string, seen: Fingerprint, to: string): Promise<Outcome> {
     return await this.#change(path, false, async (target) => {
       if (!isStill(lstatOrUndefined(target), seen)) return CHANGED;
-      await moveToNew(target, join(dirname(target), basename(to)));
+      moveToNew(target, join(dirname(target), basename(to)));
       return DONE;
     });
   }
@@ -257,14 +275,21 @@ export class Folder {
   /** Makes durable what was moved and removed since the last call. */
   async syncDirectories(): Promise<void> {
     if (process.platform === "win32") return this.#changed.clear(); // Directories cannot be opened there.
-    for (const path of [...this.#changed]) {
-      this.#changed.delete(path);
-      try {
-        await using directory = await open(join(this.#root, path), "r");
-        await directory.sync();
-      } catch (error) {
-        if (codeOf(error) !== "ENOENT" && codeOf(error) !== "ENOTDIR") throw error;
-      }
+    const paths = [...this.#changed];
+    this.#changed.clear();
+    // Several at a time: the disk takes them as one.
+    const work = async (): Promise<void> => {
+      for (let path = paths.pop(); path !== undefined; path = paths.pop()) await this.#syncDirectory(path);
+    };
+    await Promise.all(Array.from({ length: SYNCS_MAX }, work));
+  }
+
+  async #syncDirectory(path: string): Promise<void> {
+    try {
+      await using directory = await open(join(this.#root, path), "r");
+      await directory.sync();
+    } catch (error) {
+      if (codeOf(error) !== "ENOENT" && codeOf(error) !== "ENOTDIR") throw error;
     }
   }
 
@@ -353,14 +378,22 @@ async function readFully(file: Awaited<ReturnType<typeof open>>, buffer: Buffer,
   return filled;
 }
 
+/**
+ * Whether a file that was moved is still the one that was made. An edit in the same tick of the clock could leave the time of the move
+ * as it is, but not the file's own time, which is that of its content, set by us.
+ */
+function isUntouched(stats: BigIntStats | undefined, made: BigIntStats): stats is BigIntStats {
+  return stats?.ino === made.ino && stats.size === made.size && stats.mtimeNs === made.mtimeNs;
+}
+
 /** Moves a file to a name that must be free; a hard link fails on a taken one where a rename would replace it. */
-async function moveToNew(from: string, to: string): Promise<void> {
+function moveToNew(from: string, to: string): void {
   try {
-    await link(from, to);
+    linkSync(from, to);
   } catch (error) {
     // A file system without hard links: the look just before has to do.
     if (!["EPERM", "ENOTSUP", "ENOSYS", "EMLINK"].includes(codeOf(error))) throw error;
-    return await rename(from, to);
+    return renameSync(from, to);
   }
-  await unlink(from);
+  unlinkSync(from);
 }

@@ -1,10 +1,11 @@
 /** One replica of a folder, until a signal: opens everything, follows both sides, closes everything. */
 import { join } from "node:path";
-import { openReplica, type Replica, ReplicaError } from "wavekv";
+import { openReplica, type Replica, ReplicaError, type Transport } from "wavekv";
 import { WebSocketTransport } from "wavekv/transports/websocket";
 import { BaseFile } from "./base.ts";
-import { ChunkExchange, chunkOfKey, isWantKey } from "./chunk-exchange.ts";
+import { ChunkExchange } from "./chunk-exchange.ts";
 import { CommandError, pause } from "./command-line.ts";
+import { ContentTransport } from "./content-transport.ts";
 import { FileStore } from "./file-store.ts";
 import { Folder } from "./folder.ts";
 import { FolderSync } from "./folder-sync.ts";
@@ -18,7 +19,7 @@ import { pathOfKey } from "./paths.ts";
 import { SyncView } from "./status.ts";
 import { removeStatus, writeStatus } from "./status-file.ts";
 import { StoreLife } from "./store-life.ts";
-import { watchFolder } from "./watcher.ts";
+import { FolderWatcher } from "./watcher.ts";
 
 /** What a node tells the process that started it. */
 export interface ReadyMessage {
@@ -34,6 +35,7 @@ interface Parts {
   readonly output: Output;
   readonly ignores: IgnoreRules;
   readonly view: SyncView;
+  readonly alarm: Alarm;
 }
 
 /** Without any address nobody may be there to ask; with one we wait for an answer, however long it takes. */
@@ -42,28 +44,33 @@ const ALONE_AFTER_MS = 10_000;
 const SCAN_PAUSE_FACTOR = 20;
 /** How long after a change to a directory everything is compared: more changes are about to follow. */
 const DIRECTORY_SCAN_MS = 200;
-const STATUS_EVERY_MS = { live: 250, json: 1000, lines: 1000 };
+const TICK_MS = 1000;
+const STATUS_EVERY_MS = 250;
 
 /** @throws CommandError */
 export async function runNode(options: NodeOptions, signal: AbortSignal): Promise<void> {
   const { directory, data, secret } = options;
-  const transport = new WebSocketTransport({
+  const sockets = new WebSocketTransport({
     listen: options.listen,
     seeds: options.peers,
     ...(secret !== undefined && { secret }),
   });
   const openedAtMs = performance.now();
+  const nowMs = (): number => performance.now();
+  let notice = (_: string): void => undefined; // Nothing is shown before all is open.
+  const exchange = new ChunkExchange({ nowMs, notice: (text) => notice(text) });
+  const transport = new ContentTransport(sockets, (link) => exchange.opened(link));
+  // First: it locks the data, and with it the folder.
   await using replica = await openOrExplain(options, transport);
   const { folder, known } = await Folder.open(directory);
   const base = await BaseFile.open(join(data, "base.json"), new StoreLife(replica, replica.nodeId), known);
-  const output = openOutput(options, options.id ?? replica.nodeId);
-  const nowMs = (): number => performance.now();
-  const notice = (text: string): void => output.warn(text);
   const local = new LocalChunks(folder);
   const store = new FileStore(replica);
   const neighbours = (): string[] => replica.peers().flatMap(({ nodeId, state }) => (state === "live" ? [nodeId] : []));
-  const exchange = new ChunkExchange({ store: replica, local, nodeId: replica.nodeId, neighbours, nowMs, notice });
   const ignores = await IgnoreRules.open(directory, options.ignoreFiles);
+  const alarm = new Alarm();
+  const output = openOutput(options, options.id ?? replica.nodeId);
+  notice = (text) => output.warn(text);
   let isCaughtUp = false;
   const sync = new FolderSync({
     folder,
@@ -80,11 +87,12 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
       return isCaughtUp;
     },
     report: (event) => output.event(event),
+    wake: () => alarm.ring(),
     notice,
     allowsMassDelete: options.allowsMassDelete,
     allowsTwins: options.allowsTwins,
   });
-  const address = transport.address ?? "";
+  const address = sockets.address ?? "";
   const name = options.id ?? replica.nodeId;
   const view = new SyncView({ name, address, directory, replica, sync, base, store, exchange, nowMs });
   output.info(`listens on ${address}, keeps ${directory}`);
@@ -96,7 +104,7 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
     await writeStatus(data, view.status());
     const message: ReadyMessage = { type: "ready", address };
     process.send?.(message);
-    await keep({ sync, exchange, replica, output, ignores, view }, options, signal);
+    await keep({ sync, exchange, replica, output, ignores, view, alarm }, options, signal);
     await sync.save();
   } finally {
     await sync.downloads.close();
@@ -108,11 +116,10 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
 
 /** Until the signal: hints from both sides, a full scan now and then, one worker that settles paths and one for chunks. */
 async function keep(parts: Parts, options: NodeOptions, signal: AbortSignal): Promise<void> {
-  const { sync, exchange, replica, output, ignores, view } = parts;
+  const { sync, exchange, replica, output, ignores, view, alarm } = parts;
   const { directory, scanEveryMs } = options;
   const done = new AbortController();
   const ended = AbortSignal.any([signal, done.signal]);
-  const alarm = new Alarm();
   let scanAtMs = 0;
   let scanTookMs = 0;
   const followStore = async (): Promise<void> => {
@@ -120,20 +127,16 @@ async function keep(parts: Parts, options: NodeOptions, signal: AbortSignal): Pr
       if (event.type === "lagged") scanAtMs = 0;
       else if (event.type !== "ready") {
         const path = pathOfKey(event.key);
-        const chunk = chunkOfKey(event.key);
-        if (path !== undefined) {
-          // What we have written ourselves is settled.
-          if (!event.local) sync.hint(path);
-        } else if (isWantKey(event.key)) exchange.hint();
-        else if (chunk !== undefined && event.type === "put") await sync.downloads.arrived(chunk);
+        // What we have written ourselves is settled.
+        if (path !== undefined && !event.local) sync.hint(path);
       }
       alarm.ring();
     }
   };
   const exchangeChunks = async (): Promise<void> => {
     while (!ended.aborted) {
-      await exchange.work();
-      await alarm.sleep(Math.max(20, exchange.dueMs - performance.now()), ended);
+      exchange.tick();
+      await pause(TICK_MS, ended);
     }
   };
   const showStatus = async (): Promise<void> => {
@@ -141,7 +144,7 @@ async function keep(parts: Parts, options: NodeOptions, signal: AbortSignal): Pr
       const status = view.status();
       output.status(status);
       await writeStatus(options.data, status);
-      await pause(STATUS_EVERY_MS[options.output], ended);
+      await pause(STATUS_EVERY_MS, ended);
     }
   };
   let failure: Error | undefined;
@@ -154,7 +157,7 @@ async function keep(parts: Parts, options: NodeOptions, signal: AbortSignal): Pr
       alarm.ring();
     }
   });
-  const unwatch = watchFolder(directory, {
+  const watcher = new FolderWatcher(directory, {
     ignores: (path) => ignores.ignores(path, true),
     onPath: (path) => {
       sync.hint(path);
@@ -174,7 +177,7 @@ async function keep(parts: Parts, options: NodeOptions, signal: AbortSignal): Pr
         // Before the scan: a directory that changes during it asks for another.
         const startMs = performance.now();
         scanAtMs = startMs + Math.max(scanEveryMs, scanTookMs * SCAN_PAUSE_FACTOR);
-        await sync.scan();
+        watcher.follow(await sync.scan());
         scanTookMs = performance.now() - startMs;
       }
       await sync.settleDue(signal);
@@ -182,39 +185,37 @@ async function keep(parts: Parts, options: NodeOptions, signal: AbortSignal): Pr
     }
   } finally {
     done.abort();
-    await unwatch();
+    watcher.close();
     await Promise.all(tasks);
   }
 }
 
-/** Lets several sleep until somebody rings. A ring while nobody sleeps lets the next one through at once. */
+/** Lets one sleep until somebody rings. A ring while nobody sleeps lets the next sleep end at once. */
 class Alarm {
-  readonly #sleepers = new Set<() => void>();
-  #rings = 0;
-  readonly #heard = new WeakMap<AbortSignal, number>();
+  #isRung = false;
+  #wake: (() => void) | undefined;
 
   ring(): void {
-    this.#rings += 1;
-    for (const wake of [...this.#sleepers]) wake();
+    this.#isRung = true;
+    this.#wake?.();
   }
 
-  /** @param signal ends the sleep, and tells one sleeper from another */
+  /** Not while another one sleeps. */
   async sleep(delayMs: number, signal: AbortSignal): Promise<void> {
-    const heard = this.#heard.get(signal) ?? 0;
-    if (heard === this.#rings && delayMs > 0 && !signal.aborted) {
+    if (!this.#isRung && delayMs > 0 && !signal.aborted) {
       await new Promise<void>((resolve) => {
         const wake = (): void => {
           clearTimeout(timer);
-          this.#sleepers.delete(wake);
           signal.removeEventListener("abort", wake);
           resolve();
         };
         const timer = setTimeout(wake, Math.min(delayMs, 2 ** 31 - 1));
-        this.#sleepers.add(wake);
+        this.#wake = wake;
         signal.addEventListener("abort", wake);
       });
+      this.#wake = undefined;
     }
-    this.#heard.set(signal, this.#rings);
+    this.#isRung = false;
   }
 }
 
@@ -222,7 +223,7 @@ function openOutput({ output }: NodeOptions, name: string): Output {
   return output === "json" ? createJson(name) : output === "live" ? createLiveView() : createLines(name);
 }
 
-async function openOrExplain(options: NodeOptions, transport: WebSocketTransport): Promise<Replica> {
+async function openOrExplain(options: NodeOptions, transport: Transport): Promise<Replica> {
   try {
     return await openReplica({
       directory: join(options.data, "replica"),

@@ -28,8 +28,12 @@ export function createLines(name: string): Output {
   };
 }
 
+/** Of JSON lines; nobody reads them as they come. */
+const STATUS_EVERY_MS = 1000;
+
 /** Writes one JSON object per line: `{ "at", "name", "type", ... }`. */
 export function createJson(name: string): Output {
+  let statusAtMs = 0;
   const line = (fields: object): void => {
     process.stdout.write(`${JSON.stringify({ at: new Date().toISOString(), name, ...fields })}\n`);
   };
@@ -37,7 +41,11 @@ export function createJson(name: string): Output {
     event: (event) => line(event),
     info: (text) => line({ type: "info", text }),
     warn: (text) => line({ type: "warning", text }),
-    status: (status) => line({ type: "status", status }),
+    status: (status) => {
+      if (status.atMs - statusAtMs < STATUS_EVERY_MS) return;
+      statusAtMs = status.atMs;
+      line({ type: "status", status });
+    },
     close: () => undefined,
   };
 }

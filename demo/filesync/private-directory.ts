@@ -4,12 +4,24 @@
  * files, kept for a while because what was removed here may turn up elsewhere under another name.
  */
 import { randomUUID } from "node:crypto";
+import {
+  type BigIntStats,
+  closeSync,
+  fchmodSync,
+  fstatSync,
+  fsync,
+  futimesSync,
+  openSync,
+  writeFileSync,
+} from "node:fs";
 import { type FileHandle, lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { codeOf } from "./file-errors.ts";
 
 const PART = /^[0-9a-f]{64}\.part$/;
 const PART_MS_MAX = 24 * 3600 * 1000;
+const sync = promisify(fsync);
 
 export class PrivateDirectory {
   readonly #path: string;
@@ -53,14 +65,6 @@ export class PrivateDirectory {
     return join(this.#path, name);
   }
 
-  /** A file with this content. @returns its absolute path */
-  async make(content: Uint8Array): Promise<string> {
-    const path = this.at(randomUUID());
-    await using file = await open(path, "wx", 0o600);
-    await file.writeFile(content);
-    return path;
-  }
-
   /** The part file of some content: what has arrived of it, each chunk at its place. Made if absent. */
   async openPart(hash: string): Promise<FileHandle> {
     const path = this.at(`${hash}.part`);
@@ -79,12 +83,32 @@ export class PrivateDirectory {
     return path;
   }
 
-  /** Makes a file durable, with its mode and time of change. */
-  async finish(path: string, mode: number, mtimeMs: number): Promise<void> {
-    await using file = await open(path, "r+");
-    await file.chmod(mode);
-    await file.utimes(mtimeMs / 1000, mtimeMs / 1000);
-    await file.sync();
+  /**
+   * Makes a file durable, with its mode and time of change. All but that is synchronous: it changes the memory of the system only, and
+   * a trip to the thread pool for each of it costs more.
+   *
+   * @param source  its absolute path, or what it shall hold; then it is made
+   * @returns its absolute path, and what it is now
+   */
+  async finish(
+    source: string | Uint8Array,
+    mode: number,
+    mtimeMs: number,
+  ): Promise<{ readonly path: string; readonly stats: BigIntStats }> {
+    const path = typeof source === "string" ? source : this.at(randomUUID());
+    const file = openSync(path, typeof source === "string" ? "r+" : "wx", 0o600);
+    try {
+      if (typeof source !== "string") writeFileSync(file, source);
+      fchmodSync(file, mode);
+      futimesSync(file, mtimeMs / 1000, mtimeMs / 1000);
+      await sync(file);
+      return { path, stats: fstatSync(file, { bigint: true }) };
+    } catch (error) {
+      await this.drop(path);
+      throw error;
+    } finally {
+      closeSync(file);
+    }
   }
 
   /** Removes a file of it, by name or absolute path. */

@@ -27,14 +27,14 @@ export interface NodeStatus {
   readonly due: number;
   /** Files whose content has not arrived whole, and how many bytes of them are missing. */
   readonly waiting: { readonly files: number; readonly bytes: number };
-  /** Bytes of content on their way to others. */
-  readonly givingBytes: number;
+  /** Chunks that others wait for us to send. */
+  readonly asked: number;
   readonly downloads: readonly DownloadStatus[];
   readonly conflicts: readonly Conflict[];
   readonly problems: readonly Problem[];
   /** Deletions that wait for a word of the user. */
   readonly heldDeletions: number;
-  /** Of the replica, since it was opened, without the overhead of sockets. */
+  /** Of index and content, since the replica was opened, without the overhead of sockets. */
   readonly traffic: { readonly bytesSent: number; readonly bytesReceived: number };
   /** What the replica keeps in memory: keys and values. */
   readonly indexBytes: number;
@@ -95,7 +95,7 @@ export class SyncView {
       folder: directory,
       pid: process.pid,
       atMs: Date.now(),
-      isIdle: sync.dueCount === 0 && sync.downloads.count === 0 && exchange.givingBytes === 0 && base.isSaved,
+      isIdle: sync.dueCount === 0 && sync.downloads.count === 0 && exchange.queued === 0 && base.isSaved,
       health,
       reasons,
       digest,
@@ -103,12 +103,15 @@ export class SyncView {
       files: base.size,
       due: sync.dueCount,
       waiting: { files: sync.downloads.count, bytes: lacking.bytes },
-      givingBytes: exchange.givingBytes,
+      asked: exchange.queued,
       downloads: this.queue(),
       conflicts: this.conflicts(),
       problems: [...sync.notices.problems],
       heldDeletions: sync.deletions.held,
-      traffic: { bytesSent: traffic.bytesSent, bytesReceived: traffic.bytesReceived },
+      traffic: {
+        bytesSent: traffic.bytesSent + exchange.traffic.bytesSent,
+        bytesReceived: traffic.bytesReceived + exchange.traffic.bytesReceived,
+      },
       indexBytes: bytes,
     };
   }

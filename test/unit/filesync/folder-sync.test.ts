@@ -18,9 +18,11 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { BaseFile } from "../../../demo/filesync/base.ts";
 import { ChunkExchange } from "../../../demo/filesync/chunk-exchange.ts";
+import { type ChunkMessage, encodeMessage, parseMessage } from "../../../demo/filesync/chunk-messages.ts";
 import { COPIES_MAX } from "../../../demo/filesync/conflict-copies.ts";
 import {
   CHUNK_BYTES,
+  type ChunkHash,
   type Content,
   DIRECTORY,
   describeBytes,
@@ -28,9 +30,9 @@ import {
   FILE_BYTES_MAX,
   hashOf,
   linkTo,
-  packHashes,
   parseManifest,
 } from "../../../demo/filesync/content.ts";
+import type { LinkReceiver } from "../../../demo/filesync/content-transport.ts";
 import { MASS_FILES } from "../../../demo/filesync/deletion-guard.ts";
 import { FileStore } from "../../../demo/filesync/file-store.ts";
 import { Folder } from "../../../demo/filesync/folder.ts";
@@ -48,6 +50,9 @@ let store: MemoryStore;
 let files: FileStore;
 let sync: FolderSync;
 let exchange: ChunkExchange;
+/** What the exchange hears from a peer, and what it has sent it. */
+let peer: LinkReceiver;
+let sent: ChunkMessage[];
 let allowsMassDelete: boolean;
 let nowMs: number;
 let isCaughtUp: boolean;
@@ -64,14 +69,9 @@ async function start(): Promise<void> {
   events = [];
   notices = [];
   const local = new LocalChunks(folder);
-  exchange = new ChunkExchange({
-    store,
-    local,
-    nodeId: "self",
-    neighbours: () => ["peer"],
-    nowMs: () => nowMs,
-    notice: (text) => notices.push(text),
-  });
+  exchange = new ChunkExchange({ nowMs: () => nowMs, notice: (text) => notices.push(text) });
+  sent = [];
+  peer = exchange.opened({ nodeId: "peer", send: (frame) => sent.push(parseMessage(frame)!), close: () => undefined });
   sync = new FolderSync({
     folder,
     base,
@@ -116,13 +116,27 @@ async function putRemotely(path: string, content: string | Buffer, ancestors: st
   await describeRemotely(path, description, ancestors);
 }
 
-/** A peer gives the content that was asked for. */
+/** A peer gives content, asked or not. */
 async function giveRemotely(data: Buffer): Promise<void> {
   for (let from = 0; from < data.length; from += CHUNK_BYTES) {
-    const chunk = data.subarray(from, from + CHUNK_BYTES);
-    await store.batch([{ type: "put", key: `chunk/${hashOf(chunk)}`, value: new Uint8Array(chunk) }], "peer");
-    await sync.downloads.arrived(hashOf(chunk));
+    const value = data.subarray(from, from + CHUNK_BYTES);
+    peer.frame(encodeMessage({ type: "gift", chunk: hashOf(value), value }));
   }
+}
+
+/** What the peer has been asked for since the last call. */
+function asked(): ChunkHash[] {
+  return sent.splice(0).flatMap((message) => (message.type === "want" ? message.chunks : []));
+}
+
+/** What the peer has been sent since the last call. */
+function given(): ChunkMessage[] {
+  return sent.splice(0).filter(({ type }) => type !== "want" && type !== "taken");
+}
+
+/** A chunk, as a message. */
+function chunkOf(type: "chunk" | "gift", value: Uint8Array): ChunkMessage {
+  return { type, chunk: hashOf(value), value: Buffer.from(value) };
 }
 
 async function describeRemotely(path: string, content: Content, ancestors: string[] = []): Promise<void> {
@@ -435,36 +449,33 @@ describe("content", () => {
   large.write("another beginning");
 
   test("waits for what has not arrived, asks for it, and writes nothing until then", async () => {
+    const [first, second, third] = describeBytes(large).chunks;
     await describeRemotely("large", describeBytes(large));
     await settle();
-    await exchange.work();
-    expect(store.get("want/self")).toEqual(new Uint8Array(packHashes(describeBytes(large).chunks)));
+    // As much as may be under way while nothing is known about the connection.
+    expect(asked()).toEqual([first, second]);
     expect(existsSync(at("large"))).toBe(false);
     await giveRemotely(large.subarray(0, CHUNK_BYTES));
     await settle();
+    expect(asked()).toEqual([third]);
     expect(existsSync(at("large"))).toBe(false);
-    nowMs += 100;
-    await exchange.work();
-    expect(store.get("want/self")).toEqual(new Uint8Array(packHashes(describeBytes(large).chunks.slice(1))));
-    await giveRemotely(large);
+    await giveRemotely(large.subarray(CHUNK_BYTES));
     await settle();
     expect((await readFile(at("large"))).equals(large)).toBe(true);
     expect((await stat(at("large"))).mtimeMs).toBe(1000);
-    nowMs += 100;
-    await exchange.work();
-    expect(store.has("want/self")).toBe(false);
+    expect(exchange.lacking).toEqual({ bytes: 0, chunks: 0 });
+    expect(asked()).toEqual([]);
   });
 
   test("goes on after a restart where it was", async () => {
     await describeRemotely("large", describeBytes(large));
     await settle();
     await giveRemotely(large.subarray(0, CHUNK_BYTES));
-    store.data.delete(`chunk/${describeBytes(large).chunks[0]}`);
+    await settle();
     await sync.downloads.close();
     await start();
     await settle();
-    await exchange.work();
-    expect(store.get("want/self")).toEqual(new Uint8Array(packHashes(describeBytes(large).chunks.slice(1))));
+    expect(asked()).toEqual(describeBytes(large).chunks.slice(1));
     expect([...sync.downloads.progress()]).toMatchObject([{ path: "large", bytes: CHUNK_BYTES }]);
   });
 
@@ -472,10 +483,15 @@ describe("content", () => {
     const [first] = describeBytes(large).chunks;
     await describeRemotely("large", describeBytes(large));
     await settle();
-    await store.batch([{ type: "put", key: `chunk/${first}`, value: Buffer.from("evil") }], "mallory");
-    await sync.downloads.arrived(first!);
-    expect(notices).toEqual(["refused a chunk from mallory: it is not what its name says"]);
-    expect(store.has(`chunk/${first}`)).toBe(false);
+    asked();
+    peer.frame(encodeMessage({ type: "chunk", chunk: first!, value: Buffer.from("evil") }));
+    expect(notices).toEqual(["refused a chunk from peer: it is not what its name says"]);
+    await giveRemotely(large.subarray(CHUNK_BYTES));
+    await settle();
+    asked();
+    exchange.tick();
+    await settle();
+    expect(asked()).toEqual([first]);
     await giveRemotely(large);
     await settle();
     expect((await readFile(at("large"))).equals(large)).toBe(true);
@@ -484,54 +500,65 @@ describe("content", () => {
   test("a renamed file is put together from what is in the folder, whichever of its names is heard of first", async () => {
     await putRemotely("a", large);
     await settle();
-    for (const chunk of describeBytes(large).chunks) store.data.delete(`chunk/${chunk}`);
     await deleteRemotely("a");
     await settle();
     expect(existsSync(at("a"))).toBe(false);
     await describeRemotely("b", describeBytes(large));
     await settle();
     expect((await readFile(at("b"))).equals(large)).toBe(true);
-    await exchange.work();
-    expect(store.has("want/self")).toBe(false);
+    expect(asked()).toEqual([]);
   });
 
   test("what a small change leaves as it was is not asked for", async () => {
     await putRemotely("f", large);
     await settle();
-    for (const chunk of describeBytes(large).chunks) store.data.delete(`chunk/${chunk}`);
     const longer = Buffer.concat([large, Buffer.from("more")]);
     await describeRemotely("f", describeBytes(longer), [describeBytes(large).hash.slice(0, 16)]);
     await settle();
-    await exchange.work();
-    expect(store.get("want/self")).toEqual(new Uint8Array(packHashes(describeBytes(longer).chunks.slice(2))));
+    expect(asked()).toEqual(describeBytes(longer).chunks.slice(2));
   });
 
-  test("gives what others ask for while they ask, and takes it back", async () => {
-    await writeFile(at("f"), large);
-    await settle();
-    nowMs += 10_000;
-    await exchange.work();
-    expect([...store.keys({ prefix: "chunk/" })]).toEqual([]);
+  test("gives what others ask for, of what is here, and of what is only just arriving", async () => {
     const [, , last] = describeBytes(large).chunks;
-    await store.batch([{ type: "put", key: "want/peer", value: packHashes([last!, "0".repeat(64)]) }], "peer");
-    await exchange.work();
-    expect(store.get(`chunk/${last}`)).toEqual(new Uint8Array(large.subarray(2 * CHUNK_BYTES)));
-    await store.batch([{ type: "del", key: "want/peer" }], "peer");
-    await exchange.work();
-    expect(store.has(`chunk/${last}`)).toBe(false);
-  });
-
-  test("gives new content unasked, but not when a file only has a new name", async () => {
     await writeFile(at("f"), large);
     await settle();
-    expect([...store.keys({ prefix: "chunk/" })]).toHaveLength(3);
-    nowMs += 10_000;
-    await exchange.work();
-    await exchange.work();
-    expect([...store.keys({ prefix: "chunk/" })]).toEqual([]);
-    store.log.length = 0;
-    await rename(at("f"), at("g"));
+    given();
+    peer.frame(encodeMessage({ type: "want", chunks: [last!, "0".repeat(64)] }));
     await settle();
+    expect(given()).toEqual([
+      chunkOf("chunk", large.subarray(2 * CHUNK_BYTES)),
+      { type: "none", chunks: ["0".repeat(64)] },
+    ]);
+    const other = Buffer.alloc(3 * CHUNK_BYTES, "other");
+    other.write("beginning");
+    await describeRemotely("g", describeBytes(other));
+    await settle();
+    await giveRemotely(other.subarray(0, CHUNK_BYTES));
+    await settle();
+    given();
+    peer.frame(encodeMessage({ type: "want", chunks: describeBytes(other).chunks.slice(0, 2) }));
+    await settle();
+    expect(given()).toEqual([
+      chunkOf("chunk", other.subarray(0, CHUNK_BYTES)),
+      { type: "none", chunks: [describeBytes(other).chunks[1]] },
+    ]);
+  });
+
+  test("gives new content unasked, before it names it, but not when a file only has a new name", async () => {
+    // Of two chunks: as much as may be under way while nothing is known about the connection.
+    const content = large.subarray(CHUNK_BYTES);
+    await writeFile(at("f"), content);
+    const before: ChunkMessage[] = [];
+    store.beforeResolve = async () => void before.push(...given());
+    await settle();
+    expect(before).toEqual([
+      chunkOf("gift", content.subarray(0, CHUNK_BYTES)),
+      chunkOf("gift", content.subarray(CHUNK_BYTES)),
+    ]);
+    await rename(at("f"), at("g"));
+    store.log.length = 0;
+    await settle();
+    expect(given()).toEqual([]);
     expect(store.log).toEqual(["put file/g", "put gone/f", "del file/f"]);
   });
 

@@ -72,17 +72,13 @@ describe("scan", () => {
 
 /** As a peer's file comes in. */
 async function place(path: string, content: string, seen?: string, executable = false): Promise<Outcome> {
-  const from = await folder.private.make(bytes(content));
-  try {
-    return await folder.placeFile(path, { from, mtimeMs: 1_000_000, executable }, seen);
-  } finally {
-    await folder.private.drop(from);
-  }
+  return await folder.placeFile(path, { from: bytes(content), mtimeMs: 1_000_000, executable }, seen);
 }
 
 describe("placing a file", () => {
   test("makes parents, sets time and mode, and leaves nothing behind", async () => {
-    expect(await place("a/b/c", "new", undefined, true)).toEqual({ type: "done" });
+    const placed = await place("a/b/c", "new", undefined, true);
+    expect(placed).toEqual({ type: "done", fingerprint: await fingerprint("a/b/c") });
     expect(await readFile(at("a/b/c"), "utf8")).toBe("new");
     const { mtimeMs, mode } = await stat(at("a/b/c"));
     expect([mtimeMs, mode & 0o777]).toEqual([1_000_000, 0o755]);
@@ -92,7 +88,7 @@ describe("placing a file", () => {
   test("replaces what was seen, in one step: whoever has the old file open keeps it whole", async () => {
     await writeFile(at("f"), "old", { mode: 0o750 });
     const { ino } = await stat(at("f"));
-    expect(await place("f", "new", await fingerprint("f"))).toEqual({ type: "done" });
+    expect(await place("f", "new", await fingerprint("f"))).toMatchObject({ type: "done" });
     expect(await readFile(at("f"), "utf8")).toBe("new");
     expect((await stat(at("f"))).ino).not.toBe(ino);
     expect((await stat(at("f"))).mode & 0o777).toBe(0o640);
@@ -139,15 +135,15 @@ describe("placing a file", () => {
     await mkdir(at("d"));
     const elsewhere = join(outside, "elsewhere");
     await mkdir(elsewhere);
-    const from = await folder.private.make(bytes("x"));
     // The last thing before the file is moved in.
     const finish = folder.private.finish.bind(folder.private);
     folder.private.finish = async (...args) => {
-      await finish(...args);
+      const made = await finish(...args);
       await rename(at("d"), at("moved"));
       await symlink(elsewhere, at("d"));
+      return made;
     };
-    await folder.placeFile("d/f", { from, mtimeMs: 0, executable: false });
+    await folder.placeFile("d/f", { from: bytes("x"), mtimeMs: 0, executable: false });
     expect(await readdir(elsewhere)).toEqual([]);
     expect(await readdir(at("moved"))).toEqual(["f"]);
   });

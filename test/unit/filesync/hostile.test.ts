@@ -7,7 +7,9 @@ import { openReplica, type Replica } from "wavekv";
 import { inProcessNetwork } from "wavekv/transports/in-process";
 import { BaseFile } from "../../../demo/filesync/base.ts";
 import { ChunkExchange } from "../../../demo/filesync/chunk-exchange.ts";
-import { describeBytes, encodeManifest, linkTo, packHashes } from "../../../demo/filesync/content.ts";
+import { type ChunkMessage, encodeMessage, parseMessage } from "../../../demo/filesync/chunk-messages.ts";
+import { describeBytes, encodeManifest, linkTo } from "../../../demo/filesync/content.ts";
+import type { LinkReceiver } from "../../../demo/filesync/content-transport.ts";
 import { FileStore } from "../../../demo/filesync/file-store.ts";
 import { Folder } from "../../../demo/filesync/folder.ts";
 import { FolderSync } from "../../../demo/filesync/folder-sync.ts";
@@ -24,6 +26,10 @@ let victim: Replica;
 let mallory: Replica;
 let sync: FolderSync;
 let exchange: ChunkExchange;
+/** What the exchange hears from mallory, what it has sent her, and whether it is through with her. */
+let chunks: LinkReceiver;
+let sent: ChunkMessage[];
+let isClosed: boolean;
 let notices: string[];
 let nowMs: number;
 
@@ -43,7 +49,16 @@ beforeEach(async () => {
   const local = new LocalChunks(folder);
   const notice = (text: string): void => void notices.push(text);
   const common = { local, nodeId: "victim", nowMs: () => nowMs, notice };
-  exchange = new ChunkExchange({ ...common, store: victim, neighbours: () => ["mallory"] });
+  exchange = new ChunkExchange(common);
+  sent = [];
+  isClosed = false;
+  chunks = exchange.opened({
+    nodeId: "mallory",
+    send: (frame) => sent.push(parseMessage(frame)!),
+    close: () => {
+      isClosed = true;
+    },
+  });
   sync = new FolderSync({
     ...common,
     folder,
@@ -71,7 +86,7 @@ async function settle(): Promise<void> {
       await sync.settleDue();
     }
     nowMs += 1000;
-    await exchange.work();
+    exchange.tick();
   }
 }
 
@@ -164,19 +179,38 @@ test("a link of theirs is no way out either: it comes only if it stays inside, a
 test("what is outside cannot be asked for, even by who knows its hash", async () => {
   await symlink("../secret", join(root, "link"));
   await settle();
-  await mallory.put("want/mallory", packHashes(describeBytes(SECRET).chunks));
+  chunks.frame(encodeMessage({ type: "want", chunks: describeBytes(SECRET).chunks }));
   await settle();
-  expect([...victim.keys({ prefix: "chunk/" })]).toEqual([]);
+  expect(sent).toEqual([{ type: "none", chunks: describeBytes(SECRET).chunks }]);
 });
 
-test("wants and chunks that are nonsense are neither obeyed nor fatal", async () => {
-  await mallory.put("want/mallory", "everything");
-  await mallory.put("want/other", Buffer.alloc(33));
-  await mallory.put("chunk/x", "text");
-  await mallory.put(`chunk/${describeBytes(SECRET).hash}`, EVIL);
-  const manifest = encodeManifest({ ...describeBytes(SECRET), mtimeMs: 0, ancestors: [] });
-  await mallory.put("file/f", manifest);
+test("chunks that nobody wanted, and such as are not what they claim to be, are not written", async () => {
+  const [chunk] = describeBytes(SECRET).chunks;
+  chunks.frame(encodeMessage({ type: "gift", chunk: chunk!, value: EVIL }));
+  chunks.frame(encodeMessage({ type: "chunk", chunk: describeBytes(EVIL).hash, value: EVIL }));
+  await mallory.put("file/f", encodeManifest({ ...describeBytes(SECRET), mtimeMs: 0, ancestors: [] }));
   await settle();
   expect(await readdir(root)).toEqual([".filesync-tmp"]);
   expect(notices).toEqual(["refused a chunk from mallory: it is not what its name says"]);
+});
+
+test.each([
+  ["nothing", Buffer.alloc(0)],
+  ["an unknown kind", Buffer.of(99)],
+  ["half a hash", Buffer.alloc(17)],
+  ["a chunk without content", Buffer.from([4, ...Buffer.alloc(32)])],
+  ["more hashes than there may be", Buffer.alloc(1 + 513 * 32)],
+])("a message that is nonsense ends the connection: %s", async (_, bytes) => {
+  chunks.frame(bytes);
+  expect(isClosed).toBe(true);
+  expect(notices).toEqual(["refused a message from mallory: it is about no chunk"]);
+});
+
+test("who wants more than anybody can is cut off", async () => {
+  const list = Array.from({ length: 512 }, (_, index) => index.toString(16).padStart(64, "0"));
+  for (let count = 0; count < 19; count++) chunks.frame(encodeMessage({ type: "want", chunks: list }));
+  expect(isClosed).toBe(false);
+  chunks.frame(encodeMessage({ type: "want", chunks: list }));
+  expect(isClosed).toBe(true);
+  chunks.closed();
 });

@@ -17,7 +17,7 @@ const quiet: NodeStatus = {
   files: 1,
   due: 0,
   waiting: { files: 0, bytes: 0 },
-  givingBytes: 0,
+  asked: 0,
   downloads: [],
   conflicts: [],
   problems: [],
