@@ -1,7 +1,9 @@
 /** Whether folders hold the same, byte by byte: files and whether they can be run, links, directories. */
 import { createHash } from "node:crypto";
-import { type FileHandle, lstat, open, readdir, readlink } from "node:fs/promises";
+import { closeSync, lstatSync, openSync, readSync } from "node:fs";
+import { open, readdir, readlink } from "node:fs/promises";
 import { join } from "node:path";
+import { setImmediate as turn } from "node:timers/promises";
 import { pause } from "./command-line.ts";
 import { isAbsence } from "./file-errors.ts";
 import { PRIVATE_DIRECTORY } from "./paths.ts";
@@ -23,7 +25,8 @@ interface Item {
 
 const EQUAL_LOOKS = 3;
 const LOOK_EVERY_MS = 250;
-const WORKERS = 8;
+/** So many files are read without a break: synchronously, because of ten thousand small ones each trip to the thread pool counts. */
+const FILES_AT_ONCE = 50;
 const BUFFER_BYTES = 256 * 1024;
 
 /**
@@ -41,26 +44,22 @@ export async function compareFolders(folders: ReadonlyMap<string, string>): Prom
     for (const path of listing.keys()) paths.add(path);
   }
   const differences: string[] = [];
-  const pending = [...paths].sort();
-  const work = async (): Promise<void> => {
-    const buffers = Array.from(folders, () => Buffer.allocUnsafe(BUFFER_BYTES));
-    for (let path = pending.pop(); path !== undefined; path = pending.pop()) {
-      const at = path;
-      const missing = [...listings].filter(([, listing]) => !listing.has(at)).map(([name]) => name);
-      const texts = Array.from(listings.values(), (listing) => listing.get(at)?.text ?? "nothing");
-      const described = Array.from(folders.keys(), (name, index) => `${name} ${texts[index]}`).join(", ");
-      if (missing.length > 0) differences.push(`${path}: missing in ${missing.join(", ")}`);
-      else if (new Set(texts).size > 1) differences.push(`${path}: ${described}`);
-      else if ([...listings.values()][0]?.get(path)?.isFile === true) {
-        const files = Array.from(folders.values(), (directory) => join(directory, at));
-        if (!(await areSame(files, buffers))) differences.push(`${path}: the contents differ (${described})`);
-      }
+  const buffers = Array.from(folders, () => Buffer.allocUnsafe(BUFFER_BYTES));
+  for (const [count, path] of [...paths].sort().entries()) {
+    if (count % FILES_AT_ONCE === 0) await turn();
+    const missing = [...listings].filter(([, listing]) => !listing.has(path)).map(([name]) => name);
+    const texts = Array.from(listings.values(), (listing) => listing.get(path)?.text ?? "nothing");
+    const described = Array.from(folders.keys(), (name, index) => `${name} ${texts[index]}`).join(", ");
+    if (missing.length > 0) differences.push(`${path}: missing in ${missing.join(", ")}`);
+    else if (new Set(texts).size > 1) differences.push(`${path}: ${described}`);
+    else if ([...listings.values()][0]?.get(path)?.isFile === true) {
+      const files = Array.from(folders.values(), (directory) => join(directory, path));
+      if (!areSame(files, buffers)) differences.push(`${path}: the contents differ (${described})`);
     }
-  };
-  await Promise.all(Array.from({ length: WORKERS }, work));
+  }
   const items = [...([...listings.values()][0]?.values() ?? [])].filter(({ isFile }) => isFile);
   return {
-    differences: differences.sort(),
+    differences,
     files: items.length,
     bytes: items.reduce((sum, { bytes }) => sum + bytes, 0),
   };
@@ -115,7 +114,7 @@ async function listItems(directory: string): Promise<Map<string, Item>> {
       else if (kind === "link")
         items.set(path, { text: `link to ${await readlink(join(directory, path))}`, bytes: 0, isFile: false });
       else {
-        const { size, mode } = await lstat(join(directory, path));
+        const { size, mode } = lstatSync(join(directory, path));
         const text = `${size} bytes${(mode & 0o100) === 0 ? "" : ", executable"}`;
         items.set(path, { text, bytes: size, isFile: true });
       }
@@ -151,16 +150,12 @@ async function walk(directory: string): Promise<{ path: string; kind: "file" | "
 }
 
 /** @param buffers as many as files, all of one size */
-async function areSame(files: readonly string[], buffers: readonly Buffer[]): Promise<boolean> {
-  const handles: FileHandle[] = [];
+function areSame(files: readonly string[], buffers: readonly Buffer[]): boolean {
+  const handles: number[] = [];
   try {
-    for (const file of files) handles.push(await open(file));
+    for (const file of files) handles.push(openSync(file, "r"));
     for (;;) {
-      const parts: Buffer[] = [];
-      for (const [index, buffer] of buffers.entries()) {
-        const bytes = await handles[index]?.read(buffer, 0, buffer.length);
-        parts.push(buffer.subarray(0, bytes?.bytesRead ?? 0));
-      }
+      const parts = buffers.map((buffer, index) => buffer.subarray(0, readSync(handles[index] ?? -1, buffer)));
       const [first = Buffer.alloc(0)] = parts;
       if (parts.some((part) => !part.equals(first))) return false;
       if (first.length === 0) return true;
@@ -169,6 +164,6 @@ async function areSame(files: readonly string[], buffers: readonly Buffer[]): Pr
     if (isAbsence(error)) return false;
     throw error;
   } finally {
-    for (const handle of handles) await handle.close();
+    for (const handle of handles) closeSync(handle);
   }
 }

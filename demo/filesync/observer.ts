@@ -62,8 +62,11 @@ export class Observer {
     const endMs = performance.now() + deadlineMs;
     for (;;) {
       const isQuiet = await this.#isQuiet(endMs);
+      const digest = this.#digest;
       const comparison = await compareFolders(this.#cluster.folders);
-      if (isQuiet && comparison.differences.length === 0) return comparison;
+      // Something may not have been noticed before, and have been dealt with while we looked.
+      const isEqual = isQuiet && comparison.differences.length === 0 && (await this.#isQuiet(endMs));
+      if (isEqual && this.#digest === digest) return comparison;
       if (performance.now() < endMs) continue;
       const { differences } = comparison;
       const shown = differences.slice(0, DIFFERENCES_SHOWN).map((difference) => `  ${difference}`);
@@ -72,6 +75,11 @@ export class Observer {
         `NOT EQUAL after ${deadlineMs / 1000} s: ${differences.length} differences, busy: ${busy.join(", ") || "nobody"}\n${shown.join("\n")}`,
       );
     }
+  }
+
+  /** Of what all agree on. */
+  get #digest(): string {
+    return Array.from(this.#statuses.values(), ({ digest }) => digest).join();
   }
 
   /** Whether all say so several times, each time anew. */
