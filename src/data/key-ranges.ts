@@ -62,6 +62,12 @@ export function isInRange(key: Uint8Array, { gte, lt }: ByteRange): boolean {
   return Buffer.compare(key, gte) >= 0 && Buffer.compare(key, lt) < 0;
 }
 
+/** What a range is: one key, all keys that begin with `gte`, or another one. */
+export function shapeOf({ gte, lt }: ByteRange): "key" | "prefix" | "other" {
+  if (Buffer.compare(lt, successor(gte)) === 0) return "key";
+  return Buffer.compare(lt, afterPrefix(gte)) === 0 ? "prefix" : "other";
+}
+
 export function tableRange({ gte, lt }: ByteRange, reverse: boolean): Range {
   return { gte, lt, reverse };
 }
