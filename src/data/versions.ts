@@ -26,6 +26,11 @@ export function isGoneVersion(version: Version): boolean {
   return version.startsWith(GONE);
 }
 
+/** The stamp of what went, or of the entry, that a version names; `undefined` if it is none. */
+export function stampOfVersion(version: Version): Stamp | undefined {
+  return parseVersion(isGoneVersion(version) ? version.slice(GONE.length) : version)?.stamp;
+}
+
 /** What the version of an entry names; `undefined` if it is none. */
 export function parseVersion(version: Version): VersionParts | undefined {
   const parts = /^([0-9a-z]+)\.([0-9a-z]+)\.(.+)$/s.exec(version);

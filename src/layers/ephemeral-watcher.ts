@@ -5,6 +5,7 @@
 import { decodeValue, isValue } from "../codec/values.ts";
 import type { EphemeralCause, EphemeralChange, EphemeralHolding } from "../sync/ephemeral-sets.ts";
 import type { NodeId } from "../types.ts";
+import { Delivery, type DeliveryOptions, type EventQueue } from "../watch/delivery.ts";
 
 /** An entry, and the process that has it. */
 export interface EphemeralEntry<V = unknown> {
@@ -40,19 +41,23 @@ interface Pending {
 /** No nodeId is empty, so this is the name of no entry. */
 const READY_ID = "";
 
-export class EphemeralWatcher {
+export interface EphemeralWatcherOptions extends DeliveryOptions {
+  /** This process. */
+  readonly own: NodeId;
+  readonly isWatched: (key: string) => boolean;
+}
+
+export class EphemeralWatcher implements EventQueue<EphemeralEvent> {
+  readonly delivery: Delivery<EphemeralEvent>;
   readonly #own: NodeId;
   readonly #isWatched: (key: string) => boolean;
-  readonly #release: () => void;
   /** In the order in which they changed first. */
   readonly #pending = new Map<string, Pending | "ready">();
-  #ended: { readonly thrown: unknown } | "quietly" | undefined;
-  #wakeUp: (() => void) | undefined;
 
-  constructor(own: NodeId, isWatched: (key: string) => boolean, release: () => void) {
+  constructor({ own, isWatched, ...options }: EphemeralWatcherOptions) {
+    this.delivery = new Delivery(this, options);
     this.#own = own;
     this.#isWatched = isWatched;
-    this.#release = release;
   }
 
   /** Entries that wait for the consumer. */
@@ -76,47 +81,20 @@ export class EphemeralWatcher {
       pending.value = value;
       if (typeof value === "string" && !pending.isShown) this.#pending.delete(id);
     }
-    this.#wake();
+    this.delivery.wake();
   }
 
-  /** No more is coming; what is here is still delivered. */
-  end(error?: Error): void {
-    this.#ended ??= error === undefined ? "quietly" : { thrown: error };
-    this.#release();
-    this.#wake();
-  }
-
-  /** Nothing is delivered any more. */
-  abort(reason: unknown): void {
-    this.#ended = { thrown: reason };
-    this.#discard();
-  }
-
-  /** The consumer has gone. */
-  leave(): void {
-    this.#ended = "quietly";
-    this.#discard();
-  }
-
-  /** As `Watcher.take`. */
-  take(): EphemeralEvent | "wait" | undefined {
+  take(): EphemeralEvent | undefined {
     for (const [id, pending] of this.#pending) {
       this.#pending.delete(id);
       const event = pending === "ready" ? ({ type: "ready" } as const) : this.#eventOf(pending);
       if (event !== undefined) return event;
     }
-    if (this.#ended === undefined) return "wait";
-    if (this.#ended === "quietly") return undefined;
-    const { thrown } = this.#ended;
-    this.#ended = "quietly";
-    throw thrown;
+    return undefined;
   }
 
-  /** Resolves when `take` may have more to say. */
-  async more(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.#wakeUp = resolve;
-    });
+  discard(): void {
+    this.#pending.clear();
   }
 
   #eventOf({ key, nodeId, value }: Pending): EphemeralEvent | undefined {
@@ -124,16 +102,5 @@ export class EphemeralWatcher {
     if (typeof value === "string") return { type: "delete", key, nodeId, local, cause: value };
     // Of a kind that only later versions know: hidden, as from all readers.
     return isValue(value) ? { type: "put", key, value: decodeValue(value), nodeId, local } : undefined;
-  }
-
-  #discard(): void {
-    this.#pending.clear();
-    this.#release();
-    this.#wake();
-  }
-
-  #wake(): void {
-    this.#wakeUp?.();
-    this.#wakeUp = undefined;
   }
 }

@@ -8,7 +8,6 @@ import { ReplicaError } from "../errors.ts";
 import { EPHEMERAL_VALUE_BYTES_MAX } from "../limits.ts";
 import type { EphemeralSets } from "../sync/ephemeral-sets.ts";
 import type { NodeId } from "../types.ts";
-import { iterationOf } from "../watch/watcher.ts";
 import { type EphemeralEntry, type EphemeralEvent, EphemeralWatcher } from "./ephemeral-watcher.ts";
 
 export interface EphemeralsSource {
@@ -100,19 +99,17 @@ export class Ephemerals {
       key === undefined ? candidate.startsWith(prefix) : candidate === key;
     // Those who watch already are not to miss what has just happened, nor is this one to hear of it.
     this.publish();
-    const watcher = new EphemeralWatcher(nodeId, isWatched, () => {
-      signal?.removeEventListener("abort", onAbort);
+    const release = (): void => {
       this.#watchers.delete(watcher);
       if (this.#watchers.size === 0) sets.listen(false);
-    });
-    const onAbort = (): void => watcher.abort(signal?.reason);
+    };
+    const watcher = new EphemeralWatcher({ own: nodeId, isWatched, signal, release });
     if (this.#watchers.size === 0) sets.listen(true);
     this.#watchers.add(watcher);
     if (initial)
       watcher.open([...sets.keys()].flatMap((each) => sets.holdings(each).map((held) => ({ key: each, ...held }))));
-    if (signal?.aborted === true) onAbort();
-    else signal?.addEventListener("abort", onAbort);
-    return iterationOf(watcher);
+    watcher.delivery.listen();
+    return watcher.delivery.iteration();
   }
 
   /** Tells the watchers what has happened since the last call. */
@@ -125,6 +122,6 @@ export class Ephemerals {
   /** Ends every watch: what has happened is still delivered, then the iteration finishes or throws `error`. */
   close(error?: Error): void {
     this.publish();
-    for (const watcher of [...this.#watchers]) watcher.end(error);
+    for (const watcher of [...this.#watchers]) watcher.delivery.end(error);
   }
 }

@@ -7,10 +7,11 @@
 import type { CoreState } from "../core/core-state.ts";
 import { NO_SLOT } from "../core/table.ts";
 import { type ByteRange, isInRange } from "../data/key-ranges.ts";
-import { isGoneVersion, parseVersion, type Version, versionOf } from "../data/versions.ts";
+import { isGoneVersion, parseVersion, stampOfVersion, type Version, versionOf } from "../data/versions.ts";
 import { HISTORY_BYTES_MAX, HISTORY_MAX, isReserved, WATCH_QUEUE_MAX } from "../limits.ts";
 import type { Change } from "../sync/committed.ts";
 import type { Entry, Lsn } from "../types.ts";
+import { ChangeQueue } from "./change-queue.ts";
 import { versionOfChange } from "./watch-events.ts";
 
 /** What somebody has missed: changes as they were published, or entries as they are now, in the order of commit. */
@@ -19,45 +20,42 @@ export type Missed =
   | { readonly type: "entries"; readonly entries: readonly Entry[] };
 
 export class WatchHistory {
-  #changes: Change[] = [];
-  #from = 0;
-  #bytes = 0;
+  readonly #changes = new ChangeQueue();
 
   /** Takes what was published. To be called with everything, or `clear` in between. */
   add(changes: readonly Change[]): void {
-    for (const change of changes) {
-      this.#changes.push(change);
-      this.#bytes += bytesOf(change);
-    }
-    while (this.#changes.length - this.#from > HISTORY_MAX || this.#bytes > HISTORY_BYTES_MAX) this.#dropOldest();
-    if (this.#from > HISTORY_MAX) {
-      this.#changes = this.#changes.slice(this.#from);
-      this.#from = 0;
-    }
+    const kept = this.#changes;
+    for (const change of changes) kept.push(change);
+    while (kept.size > HISTORY_MAX || kept.bytes > HISTORY_BYTES_MAX) kept.drop();
   }
 
   clear(): void {
-    this.#changes = [];
-    this.#from = 0;
-    this.#bytes = 0;
+    this.#changes.clear();
   }
 
   /** What was published in the range behind the event with this version; `undefined` if that is not known. */
   after(version: Version, range: ByteRange): readonly Change[] | undefined {
-    // The first one: a merged value may change more than once under one version, when an older part comes in late.
-    for (let at = this.#from; at < this.#changes.length; at += 1) {
-      const change = this.#changes[at];
-      if (change === undefined || versionOfChange(change) !== version) continue;
-      return this.#changes.slice(at + 1).filter(({ entry }) => isInRange(entry.key, range));
+    const stamp = stampOfVersion(version);
+    if (stamp === undefined) return undefined;
+    let later: Change[] | undefined;
+    for (const change of this.#changes.from(stamp)) {
+      // The first one: a merged value may change more than once under one version, when an older part comes in late.
+      if (later === undefined) later = versionOfChange(change) === version ? [] : undefined;
+      else if (isInRange(change.entry.key, range)) later.push(copyOf(change));
     }
-    return undefined;
+    return later;
   }
+}
 
-  #dropOldest(): void {
-    const oldest = this.#changes[this.#from];
-    if (oldest !== undefined) this.#bytes -= bytesOf(oldest);
-    this.#from += 1;
-  }
+/** A change with bytes of its own. */
+function copyOf(change: Change): Change {
+  const { entry, previous } = change;
+  const { key, value } = entry;
+  return {
+    ...change,
+    entry: { ...entry, key: key.slice(), value: value?.slice() ?? null },
+    previous: previous?.slice() ?? null,
+  };
 }
 
 /**
@@ -90,9 +88,4 @@ export function entriesAfter(
     if (!isReserved(key) && isInRange(key, range)) entries.push(state.entryAt(slot));
   }
   return entries;
-}
-
-/** What a change takes in memory, about. */
-export function bytesOf({ entry, previous }: Change): number {
-  return entry.key.length + (entry.value?.length ?? 0) + (previous?.length ?? 0);
 }

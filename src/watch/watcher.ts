@@ -3,8 +3,10 @@ import type { ByteRange } from "../data/key-ranges.ts";
 import { WATCH_QUEUE_BYTES_MAX, WATCH_QUEUE_MAX } from "../limits.ts";
 import type { Change } from "../sync/committed.ts";
 import type { Entry, Lsn, Millis, Origin } from "../types.ts";
+import { bytesOf, ChangeQueue } from "./change-queue.ts";
+import { Delivery, type DeliveryOptions, type EventQueue } from "./delivery.ts";
 import { eventOf, eventOfEntry, type WatchEvent } from "./watch-events.ts";
-import { bytesOf, type Missed } from "./watch-history.ts";
+import type { Missed } from "./watch-history.ts";
 
 export interface WatchSource {
   /** Entries in the range that are visible now, a stable view. */
@@ -25,33 +27,37 @@ export interface WatchSource {
 /** How a watch begins: with what is new from now on, with the present entries, where another one ended, or lost. */
 export type Start = "now" | "initial" | "unknown" | Missed;
 
+export interface WatcherOptions extends DeliveryOptions {
+  readonly range: ByteRange;
+  /** Whether the present entries are delivered after `lagged`, and `ready` after them. */
+  readonly initial: boolean;
+  readonly start: Start;
+}
+
 const LAGGED: WatchEvent = { type: "lagged" };
 const READY: WatchEvent = { type: "ready" };
 
-export class Watcher {
+export class Watcher implements EventQueue<WatchEvent> {
   readonly range: ByteRange;
+  readonly delivery: Delivery<WatchEvent>;
   readonly #source: WatchSource;
   readonly #initial: boolean;
-  readonly #release: () => void;
   /** Changes up to this number, and expiries up to this moment, were visible when the watch or its last view began. */
   #since: { number: number; now: Millis };
   /** What is to be delivered before any change. */
   #opening: Iterator<WatchEvent> | undefined;
   /** Memory may be ahead of the disk: nobody may see what is not durable yet. */
   #openingIsDurable = false;
-  #changes: Change[] = [];
-  #from = 0;
-  #bytes = 0;
+  /** A change on its way to a consumer that waits for it. */
+  #handed: Change | undefined;
+  readonly #changes = new ChangeQueue();
   #lagged = false;
-  #ended: { readonly thrown: unknown } | "quietly" | undefined;
-  #wakeUp: (() => void) | undefined;
 
-  /** @param initial  whether the present entries are delivered after `lagged`, and `ready` after them */
-  constructor(source: WatchSource, range: ByteRange, initial: boolean, start: Start, release: () => void) {
+  constructor(source: WatchSource, { range, initial, start, ...options }: WatcherOptions) {
     this.range = range;
+    this.delivery = new Delivery(this, options);
     this.#source = source;
     this.#initial = initial;
-    this.#release = release;
     this.#since = { number: source.changeNumber(), now: source.now() };
     if (start === "initial") this.#openView();
     else if (start === "unknown" && initial) this.#lagged = true;
@@ -61,77 +67,52 @@ export class Watcher {
 
   /** Changes that wait for the consumer. */
   get queued(): number {
-    return this.#changes.length - this.#from;
+    return this.#changes.size;
   }
 
   push(change: Change): void {
     if (this.#lagged) return;
-    const bytes = bytesOf(change);
-    if (this.queued >= WATCH_QUEUE_MAX || this.#bytes + bytes > WATCH_QUEUE_BYTES_MAX) {
-      this.#dropChanges();
+    if (this.delivery.isAwaited && this.#opening === undefined) {
+      this.#handed = change;
+      this.delivery.wake();
+    } else if (this.queued < WATCH_QUEUE_MAX && this.#changes.bytes + bytesOf(change) <= WATCH_QUEUE_BYTES_MAX) {
+      this.#changes.push(change);
+    } else {
+      this.#changes.clear();
       this.#lagged = true;
       this.#source.onLagged();
-    } else {
-      this.#changes.push(change);
-      this.#bytes += bytes;
     }
-    this.#wake();
   }
 
-  /** No more is coming; what is here is still delivered. */
-  end(error?: Error): void {
-    this.#ended ??= error === undefined ? "quietly" : { thrown: error };
-    this.#release();
-    this.#wake();
-  }
-
-  /** Nothing is delivered any more. */
-  abort(reason: unknown): void {
-    this.#ended = { thrown: reason };
-    this.#discard();
-  }
-
-  /** The consumer has gone. */
-  leave(): void {
-    this.#ended = "quietly";
-    this.#discard();
-  }
-
-  /**
-   * The next event; `undefined` at the end, `"wait"` if there is none yet (see `more`).
-   * @throws what the watch has ended with
-   */
-  take(): WatchEvent | "wait" | undefined {
+  take(): WatchEvent | undefined {
     if (this.#opening !== undefined) {
-      if (!this.#openingIsDurable) return this.#endOrWait();
+      if (!this.#openingIsDurable) return undefined;
       const next = this.#opening.next();
       if (next.done !== true) return next.value;
       this.#opening = undefined;
     }
-    for (let change = this.#shift(); change !== undefined; change = this.#shift()) {
+    for (let change = this.#takeChange(); change !== undefined; change = this.#takeChange()) {
       const event = this.#isNews(change) ? eventOf(change) : undefined;
       if (event !== undefined) return event;
     }
-    if (!this.#lagged) return this.#endOrWait();
+    if (!this.#lagged) return undefined;
     // From now on changes are kept again.
     this.#lagged = false;
     if (this.#initial) this.#openView();
     return LAGGED;
   }
 
-  /** Resolves when `take` may have more to say. */
-  async more(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.#wakeUp = resolve;
-    });
+  discard(): void {
+    this.#changes.clear();
+    this.#lagged = false;
+    this.#opening?.return?.();
+    this.#opening = undefined;
   }
 
-  #endOrWait(): "wait" | undefined {
-    if (this.#ended === undefined) return "wait";
-    if (this.#ended === "quietly") return undefined;
-    const { thrown } = this.#ended;
-    this.#ended = "quietly";
-    throw thrown;
+  #takeChange(): Change | undefined {
+    const change = this.#handed;
+    this.#handed = undefined;
+    return change ?? this.#changes.shift();
   }
 
   #openView(): void {
@@ -162,9 +143,9 @@ export class Watcher {
     durable.then(
       () => {
         this.#openingIsDurable = true;
-        this.#wake();
+        this.delivery.wake();
       },
-      (error: unknown) => this.abort(error),
+      (error: unknown) => this.delivery.abort(error),
     );
   }
 
@@ -172,62 +153,6 @@ export class Watcher {
   #isNews({ kind, entry, number }: Change): boolean {
     return kind === "expire" ? entry.expiresAt > this.#since.now : number > this.#since.number;
   }
-
-  #shift(): Change | undefined {
-    const change = this.#changes[this.#from];
-    if (change === undefined) return undefined;
-    this.#from += 1;
-    this.#bytes -= bytesOf(change);
-    if (this.#from === this.#changes.length) this.#dropChanges();
-    return change;
-  }
-
-  #dropChanges(): void {
-    this.#changes = [];
-    this.#from = 0;
-    this.#bytes = 0;
-  }
-
-  #discard(): void {
-    this.#dropChanges();
-    this.#lagged = false;
-    this.#opening?.return?.();
-    this.#opening = undefined;
-    this.#release();
-    this.#wake();
-  }
-
-  #wake(): void {
-    this.#wakeUp?.();
-    this.#wakeUp = undefined;
-  }
-}
-
-/** What an iteration is made of, see the members of Watcher. */
-interface EventSource<Event extends object> {
-  take(): Event | "wait" | undefined;
-  more(): Promise<void>;
-  leave(): void;
-}
-
-/** A watcher as users hold it. */
-export function iterationOf<Event extends object>(watcher: EventSource<Event>): AsyncIterableIterator<Event> {
-  const events = eventsOf(watcher);
-  return {
-    next: () => events.next(),
-    // Leaves first: a generator that waits would only see its return once something has happened.
-    return: async (value?: unknown) => {
-      watcher.leave();
-      return await events.return(value as undefined);
-    },
-    throw: async (error: unknown) => {
-      watcher.leave();
-      return await events.throw(error);
-    },
-    [Symbol.asyncIterator]() {
-      return this;
-    },
-  };
 }
 
 /** Written out, since a generator that was never started does not pass `return` on. */
@@ -257,12 +182,4 @@ function eventsFrom<T>(
       return this;
     },
   };
-}
-
-async function* eventsOf<Event extends object>(watcher: EventSource<Event>): AsyncGenerator<Event, undefined> {
-  for (let event = watcher.take(); event !== undefined; event = watcher.take()) {
-    if (event === "wait") await watcher.more();
-    else yield event;
-  }
-  return undefined;
 }

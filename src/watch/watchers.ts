@@ -14,7 +14,7 @@ import type { Entry } from "../types.ts";
 import { RangeIndex } from "./range-index.ts";
 import { batchOf, type WatchEvent } from "./watch-events.ts";
 import { entriesAfter, WatchHistory } from "./watch-history.ts";
-import { iterationOf, type Start, Watcher, type WatchSource } from "./watcher.ts";
+import { type Start, Watcher, type WatchSource } from "./watcher.ts";
 
 export interface WatchersOptions {
   readonly source: Omit<WatchSource, "publishedNumber">;
@@ -69,7 +69,7 @@ export class Watchers {
 
   /** Ends every watch: what has been published is still delivered, then the iteration finishes or throws `error`. */
   close(error?: Error): void {
-    for (const watcher of [...this.#watchers]) watcher.end(error);
+    for (const watcher of [...this.#watchers]) watcher.delivery.end(error);
     this.#forget();
   }
 
@@ -82,15 +82,10 @@ export class Watchers {
     if (since !== undefined) checkSince(since);
     const range = watchedRange(options, this.#options.maxKeyBytes);
     const start: Start = since !== undefined ? this.#startAfter(since, range) : initial ? "initial" : "now";
-    const watcher = new Watcher(this.#source, range, initial, start, () => {
-      signal?.removeEventListener("abort", onAbort);
-      this.#remove(watcher);
-    });
-    const onAbort = (): void => watcher.abort(signal?.reason);
+    const watcher = new Watcher(this.#source, { range, initial, start, signal, release: () => this.#remove(watcher) });
     this.#add(watcher);
-    if (signal?.aborted === true) onAbort();
-    else signal?.addEventListener("abort", onAbort);
-    return iterationOf(watcher);
+    watcher.delivery.listen();
+    return watcher.delivery.iteration();
   }
 
   #startAfter(since: Version, range: ByteRange): Start {

@@ -1,12 +1,14 @@
 /** Watches that go on where another one ended: exactly, or with `lagged`; and what a consumer that sleeps costs. */
 import { describe, expect, test } from "vitest";
 import { CoreState } from "../../../src/core/core-state.ts";
+import { byteRange } from "../../../src/data/key-ranges.ts";
 import { versionOf } from "../../../src/data/versions.ts";
 import type { Replica, WatchEvent, WatchOptions } from "../../../src/index.ts";
 import { HISTORY_BYTES_MAX, HISTORY_MAX, HISTORY_MS, WATCH_QUEUE_MAX } from "../../../src/limits.ts";
 import { MemoryDisk } from "../../../src/storage/memory-disk.ts";
 import type { Change } from "../../../src/sync/committed.ts";
 import type { Origin } from "../../../src/types.ts";
+import { WatchHistory } from "../../../src/watch/watch-history.ts";
 import { groupedByBatch, Watchers } from "../../../src/watch/watchers.ts";
 import { GatedDisk } from "../../models/gated-disk.ts";
 import { VirtualTime } from "../../models/virtual-time.ts";
@@ -273,12 +275,29 @@ test("who does not read for 10^6 changes gets lagged: a bounded queue, then noth
   expect(most).toBeLessThanOrEqual(WATCH_QUEUE_MAX);
   expect([watchers.size, watchers.queuedMax]).toEqual([2, 0]);
   expect(await told(asleep)).toMatchObject({ short: ["lagged"] });
-  watchers.publish([change("k", 1_000_001)]);
+  // Of these the first one is handed out, since it was waited for.
+  watchers.publish([change("k", 1_000_001), change("k2", 1_000_002)]);
   expect(watchers.queuedMax).toBe(1);
-  expect(await told(asleep)).toMatchObject({ short: ["delete k"] });
+  expect(await told(asleep)).toMatchObject({ short: ["delete k", "delete k2"] });
   expect(await told(later)).toMatchObject({ short: ["lagged"] });
   expect(lagged).toBe(2);
   watchers.close();
+});
+
+test("what a resumed watch was given stays as it was, whatever is published before it is read", () => {
+  const history = new WatchHistory();
+  const keys = (count: number, from: number) =>
+    Array.from({ length: count }, (_, i) => change(`k${from + i}`, from + i));
+  const changes = keys(5000, 1);
+  history.add(changes);
+  const all = byteRange({});
+  const missed = history.after(versionOf(changes[0]!.entry), all);
+  // Often enough around for all memory to be used again.
+  for (const later of keys(HISTORY_MAX * 2, 100_000)) history.add([later]);
+  expect(missed?.map(({ entry }) => Buffer.from(entry.key).toString())).toEqual(
+    changes.slice(1).map(({ entry }) => Buffer.from(entry.key).toString()),
+  );
+  expect(history.after(versionOf(changes[0]!.entry), all)).toBeUndefined();
 });
 
 test("a value that is dropped because it is dead elsewhere is news to every watch from before, with a version of its own", async () => {

@@ -71,6 +71,17 @@ test("no event for what was written before the call, even when it becomes durabl
   expect(await take(initial, isLast)).toEqual(["put early 1", "ready", "put zz 0"]);
 });
 
+test("what is written while a consumer waits for the present entries follows them", async () => {
+  const replica = await open();
+  await replica.put("a", 1);
+  const events = replica.watch({ initial: true });
+  const asked = Array.from({ length: 4 }, () => events.next());
+  void replica.put("b", 2);
+  void replica.put("c", 3);
+  const taken = (await Promise.all(asked)).map(({ value }) => value as WatchEvent);
+  expect(taken.map((event) => ("key" in event ? event.key : event.type))).toEqual(["a", "ready", "b", "c"]);
+});
+
 test("a batch comes as consecutive events with one id", async () => {
   const replica = await open();
   const events = replica.watch();
