@@ -31,8 +31,14 @@ const TESTS: Readonly<Record<string, readonly (readonly string[])[]>> = {
       "test/unit/sync/settler.test.ts",
       "test/unit/sync/room.test.ts",
       "test/unit/sync/conflicts.test.ts",
+      "test/unit/sync/ephemeral.test.ts",
     ],
-    ["test/unit/sync/settling.test.ts", "test/property/convergence.test.ts", "test/property/paged-catch-up.test.ts"],
+    [
+      "test/unit/sync/settling.test.ts",
+      "test/property/convergence.test.ts",
+      "test/property/paged-catch-up.test.ts",
+      "test/property/ephemeral.test.ts",
+    ],
   ],
   "src/storage": [["test/golden/storage.test.ts", "test/unit/storage"], ["test/crash"]],
 };
