@@ -3,7 +3,8 @@
 import type { CoreState } from "../../src/core/core-state.ts";
 import { beats, compareOrders, type Order } from "../../src/core/lww.ts";
 import { NO_SLOT } from "../../src/core/table.ts";
-import type { Entry, Origin, Seq } from "../../src/types.ts";
+import type { VersionVector } from "../../src/core/version-vector.ts";
+import { type Entry, nodeIdOf, type Origin, type Seq } from "../../src/types.ts";
 import { fail } from "./failure.ts";
 
 export interface Write extends Order {
@@ -21,7 +22,7 @@ export interface Write extends Order {
   isSent: boolean;
   /** Other contents under its name, which a disk that was set back has made possible: a documented limit. */
   readonly twins: Write[];
-  /** Of a delete: what its author covered when it was made. */
+  /** Of what may be collected, a delete or what expires: what its author covered when it was made. */
   readonly knew: ReadonlyMap<Origin, Seq> | undefined;
 }
 
@@ -41,10 +42,11 @@ function printable(name: string): string {
 
 export class History {
   /**
-   * Members were evicted. What such a member alone has is kept when it comes back, also where a delete that has been
-   * collected would have beaten it, unless whoever deleted had seen it.
+   * Tombstones may have been collected without a replica that has writes: it was evicted, or nobody had met it yet. What
+   * it alone has is kept when it comes, also where a delete that has been collected would have beaten it, unless whoever
+   * deleted had seen it.
    */
-  hasEvictions = false;
+  hasOutsiders = false;
   /** Up to where somebody has collected tombstones of an origin. */
   readonly #collected = new Map<Origin, Seq>();
   readonly #byOrigin = new Map<Origin, (Write | undefined)[]>();
@@ -89,7 +91,7 @@ export class History {
     return twin;
   }
 
-  /** @param knew  coverage of the author, for a delete */
+  /** @param knew  coverage of the author, for what may be collected */
   add(entry: Entry, author: string, knew?: Iterable<readonly [Origin, Seq]>): Write {
     const write: Write = {
       key: entry.key.slice(),
@@ -104,7 +106,7 @@ export class History {
       isTold: false,
       isSent: false,
       twins: [],
-      knew: entry.value === null && knew !== undefined ? new Map(knew) : undefined,
+      knew: knew !== undefined && (entry.value === null || entry.expiresAt > 0) ? new Map(knew) : undefined,
     };
     write.batch = [write];
     let writes = this.#byOrigin.get(write.origin);
@@ -156,13 +158,10 @@ export class History {
 
   /** Whether a version may show although `write` beats it: a delete as late, since collected, did not know of it. */
   isRevived(name: string, held: Order, write: Order): boolean {
-    if (!this.hasEvictions) return false;
+    if (!this.hasOutsiders) return false;
     return this.ofKey(name).some(
       (other) =>
-        other.value === null &&
-        compareOrders(other, write) >= 0 &&
-        other.knew !== undefined &&
-        (other.knew.get(held.origin) ?? 0) < held.seq,
+        compareOrders(other, write) >= 0 && other.knew !== undefined && (other.knew.get(held.origin) ?? 0) < held.seq,
     );
   }
 
@@ -178,9 +177,17 @@ export class History {
     return this.ofKey(write.name).some((other) => compareOrders(other, write) >= 0 && this.isCollected(other));
   }
 
-  /** A frontier has risen. */
-  collected(origin: Origin, seq: Seq): void {
-    if (seq > (this.#collected.get(origin) ?? 0)) this.#collected.set(origin, seq);
+  /** The frontier of a replica, and what that replica covers. */
+  collected(frontier: Iterable<readonly [Origin, Seq]>, covered: VersionVector): void {
+    let hasRisen = false;
+    for (const [origin, seq] of frontier) {
+      if (seq <= (this.#collected.get(origin) ?? 0)) continue;
+      this.#collected.set(origin, seq);
+      hasRisen = true;
+    }
+    if (!hasRisen || this.hasOutsiders) return;
+    const met = new Set(Array.from(covered, ([origin]) => nodeIdOf(origin)));
+    for (const origin of this.origins) if (!met.has(nodeIdOf(origin))) this.hasOutsiders = true;
   }
 
   /** Whether the tombstone may be gone somewhere. */

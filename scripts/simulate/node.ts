@@ -277,7 +277,11 @@ export class Node {
     if (write === undefined)
       return fail("watch", `${this.host.name} told of ${event.version}, which nobody has written`);
     const before = life.told.get(event.key);
-    const isLater = before === undefined || beats(write, before) || (write === before && event.type !== "put");
+    const isLater =
+      before === undefined ||
+      beats(write, before) ||
+      (write === before && event.type !== "put") ||
+      cluster.history.isRevived(write.name, write, before);
     if (!isLater) fail("watch", `${this.host.name} told of ${event.version} of "${event.key}" twice or late`);
     life.told.set(event.key, write);
     this.promise(write);

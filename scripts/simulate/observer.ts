@@ -46,7 +46,7 @@ export class Observer {
 
   /** To be called after every event. */
   observe(): void {
-    for (const [origin, seq] of this.#state.frontier) this.#history.collected(origin, seq);
+    this.#history.collected(this.#state.frontier, this.#state.covered);
     if (this.#state.lsn !== this.#lsn) this.#walk(false);
     this.#checkCoverage();
   }

@@ -376,7 +376,7 @@ export class Steps {
     if (replica === undefined || other === undefined) return;
     replica.evict(other.nodeId).then(
       () => {
-        cluster.history.hasEvictions = true;
+        cluster.history.hasOutsiders = true;
         cluster.facts.add("work: evict");
       },
       (error: unknown) => {
@@ -384,7 +384,7 @@ export class Steps {
       },
     );
     // From the call on: it may be durable without us hearing of it.
-    cluster.history.hasEvictions = true;
+    cluster.history.hasOutsiders = true;
   }
 
   /** The first time it is closed and a picture of its disk kept, later the disk is set back to that, to the last inode. */

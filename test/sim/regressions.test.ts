@@ -106,3 +106,19 @@ test("a relay shows a peer whose disk was set back what it has lost, before it c
   );
   expect((await runPlan(plan)).failure?.message).toBeUndefined();
 });
+
+test("what a replica has written before it met anybody is kept, also where what would have beaten it is collected", async () => {
+  // It writes and goes; the others, who have never heard of it, collect what has expired meanwhile.
+  const plan = planOf(
+    30_464,
+    [{}, { diskMs: 8 }, { diskMs: 0.1 }],
+    [
+      { atMs: 7, type: "put", host: 2, key: "k1", bytes: 6 },
+      { atMs: 10, type: "away", host: 2 },
+      { atMs: 73_330, type: "put", host: 1, key: "k1", bytes: 5, ttlMs: 2260 },
+    ],
+    150_000,
+    { maxDriftMs: 1000, conditions: { ...CONDITIONS, latencyMs: 0.1 } },
+  );
+  expect((await runPlan(plan)).failure?.message).toBeUndefined();
+});
