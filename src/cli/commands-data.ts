@@ -31,6 +31,12 @@ const RANGE_FLAGS = {
   lte: { type: "string", value: "KEY", help: "keys up to KEY" },
 } as const;
 
+const IF_VERSION_FLAG = {
+  type: "string",
+  value: "V",
+  help: "only if the key has this version (get --json), or with none if it is absent",
+} as const;
+
 const SCAN_LIMIT = 1000;
 const COUNT_MAX = 2 ** 31;
 /** What of a value is shown in a table. */
@@ -42,6 +48,15 @@ function prefixOf(given: Given): string | undefined {
   const flag = given.text("prefix");
   if (argument !== undefined && flag !== undefined) throw new UsageError("the prefix is given twice");
   return argument ?? flag;
+}
+
+/** @throws UsageError */
+function ifVersionGiven(given: Given): string | undefined {
+  const version = given.text("if-version");
+  if (version !== undefined && version !== "none" && !version.includes(".")) {
+    throw new UsageError("--if-version takes the version that get --json shows, or none for a key that is absent");
+  }
+  return version;
 }
 
 /** The range that flags and the prefix name. */
@@ -90,6 +105,7 @@ export const put: Command = {
     bytes: { type: "boolean", help: "what is read becomes bytes, not JSON" },
     file: { type: "string", value: "FILE", help: "read the value from FILE; - is standard input" },
     ttl: { type: "string", value: "TIME", help: "it disappears after this: 500ms, 30s, 5m, 12h, 7d" },
+    "if-version": IF_VERSION_FLAG,
     acks: { type: "string", value: "N", help: "wait until so many replicas hold it" },
     json: JSON_FLAG,
     ...AT_FLAGS,
@@ -101,11 +117,13 @@ A VALUE that begins with a dash goes behind --: wavekv put n -- -5`,
     ["put --string greeting hello", "text needs no quotes of its own"],
     ["put logo.png --bytes --file logo.png", "the bytes of a file"],
     ["put session/7 true --ttl 30m", "gone in half an hour, on every replica"],
+    ["put --if-version none lock true", "only if nobody has; exit code 1 otherwise"],
   ],
   run: async (given, surroundings) => {
     const query = {
       key: given.args[0] ?? "",
       ttlMs: duration("ttl", given.text("ttl")),
+      ifVersion: ifVersionGiven(given),
       acks: wholeNumber("acks", given.text("acks"), 1024),
     };
     const body = JSON.stringify(await valueGiven(given, surroundings));
@@ -156,14 +174,19 @@ export const del: Command = {
   summary: "delete a key",
   takes: ["KEY"],
   flags: {
+    "if-version": IF_VERSION_FLAG,
     acks: { type: "string", value: "N", help: "wait until so many replicas have deleted it" },
     json: JSON_FLAG,
     ...AT_FLAGS,
   },
-  notes: "No error if there is no such key.",
+  notes: "No error if there is no such key, unless --if-version asks for one.",
   examples: [["del user/ada", "on every replica"]],
   run: async (given, surroundings) => {
-    const query = { key: given.args[0] ?? "", acks: wholeNumber("acks", given.text("acks"), 1024) };
+    const query = {
+      key: given.args[0] ?? "",
+      ifVersion: ifVersionGiven(given),
+      acks: wholeNumber("acks", given.text("acks"), 1024),
+    };
     const done = await ask(given, surroundings, (client) =>
       client.json({ method: "DELETE", path: "/v1/entry", query }),
     );

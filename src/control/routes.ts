@@ -98,6 +98,7 @@ async function putEntry({ replica, query, request, response, signal }: Exchange)
   const [ttlMs, acks] = [numberOf(query, "ttlMs"), numberOf(query, "acks")];
   const token = await replica.put(keyOf(query), value, {
     signal,
+    ...ifVersionOf(query),
     ...(ttlMs === undefined ? {} : { ttlMs }),
     ...(acks === undefined ? {} : { acks }),
   });
@@ -107,7 +108,11 @@ async function putEntry({ replica, query, request, response, signal }: Exchange)
 async function deleteEntry({ replica, query, response, signal }: Exchange): Promise<void> {
   const acks = numberOf(query, "acks");
   const existed = replica.has(keyOf(query));
-  const token = await replica.delete(keyOf(query), { signal, ...(acks === undefined ? {} : { acks }) });
+  const token = await replica.delete(keyOf(query), {
+    signal,
+    ...ifVersionOf(query),
+    ...(acks === undefined ? {} : { acks }),
+  });
   send(response, 200, { token, existed });
 }
 
@@ -200,6 +205,13 @@ function keyOf(query: URLSearchParams): string {
   const key = query.get("key");
   if (key === null) throw new RequestError(400, "BAD_REQUEST", "key: which one?");
   return key;
+}
+
+/** What has to hold for a write: a version, or `none`, which no version is: a key that must be absent. */
+function ifVersionOf(query: URLSearchParams): { ifVersion?: string | null } {
+  const text = query.get("ifVersion");
+  if (text === null) return {};
+  return { ifVersion: text === "none" ? null : text };
 }
 
 function numberOf(query: URLSearchParams, name: string): number | undefined {

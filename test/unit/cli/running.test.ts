@@ -71,6 +71,21 @@ describe("values", () => {
     expect(Math.abs(expiresAt - Date.now() - 5_400_000)).toBeLessThan(60_000);
   });
 
+  test("only over the version that is named, or over nothing", async () => {
+    expect(await run("put --if-version none k 1")).toMatchObject({ code: 0 });
+    const again = await run("put --if-version none k 2");
+    expect(again.code).toBe(1);
+    expect(again.err).toContain("and ifVersion asks for absence");
+    const { version } = JSON.parse((await run("get k --json")).out) as { version: string };
+    expect(await run(["put", "--if-version", version, "k", "3"])).toMatchObject({ code: 0 });
+    expect(await run(["put", "--if-version", version, "k", "4"])).toMatchObject({ code: 1 });
+    expect(await run(["del", "--if-version", version, "k"])).toMatchObject({ code: 1 });
+    expect(replica.get("k")).toBe(3);
+    expect(await run(["del", "--if-version", replica.entry("k")?.version ?? "", "k"])).toMatchObject({ code: 0 });
+    expect(replica.has("k")).toBe(false);
+    expect(await run("del --if-version none k")).toMatchObject({ code: 0 });
+  });
+
   test.each([
     ["put k hello", "is no JSON; for text use --string"],
     ["put k", "which value?"],
@@ -80,6 +95,7 @@ describe("values", () => {
     ["put k 1 --ttl 0s", "--ttl takes a time such as"],
     ["put k 1 --file f", "not both"],
     ["put k 1 --string --bytes", "not both"],
+    ["put k 1 --if-version 7", "the version that get --json shows"],
     ["put k 1 --acks x", "--acks takes a whole number"],
   ])("%s is wrong use", async (line, message) => {
     const { code, err } = await run(line);
