@@ -106,7 +106,9 @@ export interface ReplicaOptions {
   /**
    * Asked about every write, of this replica (`peer` is undefined) and of peers; `false` refuses it. A local write rejects
    * with ERR_LIMIT; one of a peer is counted under the reason `admit`, turns `status()` yellow, and is tried again every
-   * second: until all replicas agree on it, they differ. Has to answer at once, always alike, and must not write.
+   * second: until all replicas agree on it, they differ. Has to answer at once, always alike, and must not write. About a key that
+   * is merged it is asked with the value that the key would have here, which differs between replicas while they exchange
+   * writes: decide about such keys by key and author.
    */
   readonly admit?: Admit;
   /**

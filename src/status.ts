@@ -39,6 +39,7 @@ export interface Status {
   readonly health: "green" | "yellow" | "red";
   /** Why the health is not green. */
   readonly reasons: readonly string[];
+  /** That have a value here, also if their time is over and no tick has looked yet. A key that is merged is kept in parts, and not counted. */
   readonly entries: number;
   readonly tombstones: number;
   /** Bytes of all keys and encoded values. */

@@ -12,6 +12,7 @@ import { compareBytes } from "../core/low-keys.ts";
 import { compareOrders } from "../core/lww.ts";
 import { type ByteRange, tableRange } from "../data/key-ranges.ts";
 import { ReplicaError } from "../errors.ts";
+import { present } from "../invariant.ts";
 import { BATCH_BYTES_MAX, RESERVED_PREFIX_BYTE } from "../limits.ts";
 import type { LocalWrite } from "../sync/state-writer.ts";
 import type { Entry } from "../types.ts";
@@ -62,6 +63,35 @@ export class Merges {
   /** A key that has a kind, with the order of its newest part; its value is `null` if it is absent all the same. `undefined`: no parts. */
   entry(key: Uint8Array): Entry | undefined {
     return this.#whole(key, [...this.#partsOf(key)]);
+  }
+
+  /**
+   * What readers would see of these entries if they were set: of parts the keys that they belong to, each once, by the
+   * author of the part; others as they are.
+   */
+  seen(entries: readonly Entry[]): readonly Entry[] {
+    const seen: Entry[] = [];
+    const partsByKey = new Map<string, Entry[]>();
+    for (const entry of entries) {
+      const key = this.wholeOf(entry.key);
+      if (key === undefined || !isPart(entry)) seen.push(entry);
+      else {
+        const name = decodeKey(key);
+        const parts = partsByKey.get(name);
+        if (parts === undefined) partsByKey.set(name, [entry]);
+        else parts.push(entry);
+      }
+    }
+    for (const [name, parts] of partsByKey) {
+      const key = encodeKey(name);
+      const others = [...this.#partsOf(key)].filter((held) =>
+        parts.every((part) => compareBytes(part.key, held.key) !== 0),
+      );
+      const whole = this.#whole(key, [...others, ...parts.filter(({ value }) => value !== null)]);
+      const last = present(parts.at(-1), "a key is named by a part");
+      seen.push({ ...last, key, value: whole?.value ?? null, expiresAt: 0 });
+    }
+    return seen;
   }
 
   /** The entries of a range, merged in where keys have a kind: a stable view as of this call. */

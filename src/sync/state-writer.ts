@@ -45,6 +45,8 @@ export interface Wholes {
   wholeOf(key: Uint8Array): Uint8Array | undefined;
   /** It as it is now, with the order of its newest part; its value is `null` if readers see none. `undefined`: no parts. */
   entry(whole: Uint8Array): Entry | undefined;
+  /** What readers would see of these entries if they were set: the wholes of parts, the others as they are. Changes nothing. */
+  seen(entries: readonly Entry[]): readonly Entry[];
 }
 
 /** What becomes of the entries of a transfer that are not simply applied. */
@@ -122,6 +124,7 @@ export class StateWriter {
     const { table, origin } = this.#state;
     let keys = table.size;
     let bytes = table.bytes;
+    const toAdmit: Entry[] | undefined = this.#admit === undefined ? undefined : [];
     // Far from the limit it does not matter which keys are new.
     const isRoomy = keys + writes.length <= this.#limits.maxKeys;
     for (const { key, value, expiresAt } of writes) {
@@ -129,11 +132,11 @@ export class StateWriter {
       const entry: Entry = { key, value, stamp: stampAt(now), origin, seq: 1, expiresAt };
       const reason = refusal(entry, this.#limits, { keys, bytes, present: isPresent }, now);
       if (reason !== undefined) return reason;
-      if (this.#admission(entry, undefined) !== undefined) return "admit";
+      toAdmit?.push(entry);
       if (!isPresent) keys += 1;
       bytes += key.length + (value?.length ?? 0);
     }
-    return undefined;
+    return toAdmit === undefined ? undefined : this.#admission(toAdmit, undefined);
   }
 
   /**
@@ -321,11 +324,15 @@ export class StateWriter {
     if (!this.#isReadable(entry)) return "unreadable";
     if (covered.size >= ORIGINS_MAX && covered.get(entry.origin) === 0) return "store-full";
     const size = { keys: table.size, bytes: table.bytes, present: table.find(entry.key) !== NO_SLOT };
-    return refusal(entry, this.#limits, size, now) ?? this.#admission(entry, peer);
+    return refusal(entry, this.#limits, size, now) ?? this.#admission([entry], peer);
   }
 
-  #admission(entry: Entry, peer: NodeId | undefined): RefusalReason | undefined {
-    return this.#admit === undefined || isReserved(entry.key) || this.#admit(entry, peer) ? undefined : "admit";
+  /** Whether `admit` takes all of them, which are set in one step. */
+  #admission(entries: readonly Entry[], peer: NodeId | undefined): RefusalReason | undefined {
+    const admit = this.#admit;
+    if (admit === undefined) return undefined;
+    const seen = this.#wholes?.seen(entries) ?? entries;
+    return seen.every((entry) => isReserved(entry.key) || admit(entry, peer)) ? undefined : "admit";
   }
 
   #set(entry: Entry, local: boolean, expiryNow: Millis, unit: UnitBuilder): void {

@@ -1,7 +1,7 @@
 /** Merge kinds as users see them: get, ranges, events, versions, deletes; and what is refused. Their laws are in test/property. */
 import { afterEach, describe, expect, test } from "vitest";
 import { encodeValue } from "../../../src/codec/values.ts";
-import type { MergeKind, Replica, WatchEvent } from "../../../src/index.ts";
+import type { AdmitEntry, MergeKind, Replica, WatchEvent } from "../../../src/index.ts";
 import { MemoryDisk } from "../../../src/storage/memory-disk.ts";
 import { VirtualCluster } from "../../models/virtual-cluster.ts";
 import { failureOf, open } from "../replica/stage.ts";
@@ -426,4 +426,58 @@ test("what a broken peer writes in the place of parts harms no reader", async ()
     ...merges.view([][Symbol.iterator](), { gte: new Uint8Array(0), lt: Uint8Array.of(0xff) }, reverse),
   ];
   expect(() => [merges.entry(key), view(false), view(true)]).not.toThrow();
+});
+
+describe("admit", () => {
+  test("is asked about the key and the value that it would have, once for each local write", async () => {
+    const asked: unknown[] = [];
+    const replica = await open({
+      nodeId: "n",
+      merge,
+      admit: ({ key, value }) => {
+        asked.push([key, value]);
+        return value !== 7;
+      },
+    });
+    await replica.increment("n/x", 5);
+    expect(await failureOf(() => replica.increment("n/x", 2))).toMatchObject({ code: "ERR_LIMIT" });
+    expect(replica.get("n/x")).toBe(5);
+    await replica.put("doc/x", { a: 1, b: 2 });
+    await replica.put("doc/x", { b: 3 });
+    await replica.delete("doc/x");
+    await replica.batch([
+      { type: "put", key: "plain", value: 1 },
+      { type: "put", key: "max/x", value: 2 },
+    ]);
+    expect(asked).toEqual([
+      ["n/x", 5],
+      ["n/x", 7],
+      ["doc/x", { a: 1, b: 2 }],
+      ["doc/x", { b: 3 }],
+      ["doc/x", undefined],
+      ["plain", 1],
+      ["max/x", 2],
+    ]);
+  });
+
+  test("is asked about the writes of peers, with their author; what it refuses stays out until it is admitted", async () => {
+    const cluster = new VirtualCluster();
+    clusters.push(cluster);
+    const a = await cluster.open("a", { merge });
+    let isStrict = true;
+    const asked = new Set<string>();
+    const admit = ({ key, value, nodeId }: AdmitEntry, peer?: string): boolean => {
+      asked.add(`${key} ${String(value)} by ${nodeId} from ${String(peer)}`);
+      return !isStrict || nodeId !== "a" || key !== "n/x";
+    };
+    const b = await cluster.open("b", { merge, admit });
+    await b.increment("n/x", 10);
+    await a.increment("n/x", 1);
+    await a.put("max/x", 3);
+    await cluster.until(() => b.get("max/x") === 3, "what is admitted comes");
+    expect([b.get("n/x"), b.status().health]).toEqual([10, "yellow"]);
+    expect(asked).toEqual(new Set(["n/x 10 by b from undefined", "n/x 11 by a from a", "max/x 3 by a from a"]));
+    isStrict = false;
+    await cluster.until(() => b.get("n/x") === 11, "what was refused comes");
+  });
 });
