@@ -191,6 +191,7 @@ function section(workload: Workload, run: Run): string[] {
     systems,
     ...(run.note ? [run.note] : []),
     markdownTables(workload, run),
+    ...(workload.profile === undefined ? [] : [`**Profile.** ${workload.profile}`]),
     ...(failures.length === 0 ? [] : [`Did not end in time, or failed: ${failures.join(", ")}.`]),
   ];
 }
