@@ -139,6 +139,19 @@ test("a tombstone stays for as long as a peer that is connected has not said tha
   expect(one.state.table.tombstones).toBe(0);
 });
 
+test("a member that does not join a round is named once the round takes long, while there are tombstones", () => {
+  const one = new OneReplicator({ members: () => ["own" as NodeId, "peer" as NodeId], roundMs: 50, repairs: false });
+  one.write("k", null);
+  one.commit();
+  one.tick(100);
+  expect(one.replicator.pinnedBy).toEqual([]);
+  one.tick(1);
+  expect(one.replicator.pinnedBy).toEqual(["peer"]);
+  one.write("k", 1);
+  one.commit();
+  expect(one.replicator.pinnedBy).toEqual([]);
+});
+
 test("an answer comes behind the acknowledgement of what it rests on", () => {
   const one = new OneReplicator({ repairs: false });
   one.meet(1);
