@@ -253,6 +253,58 @@ test("a relayed write is not sent to a peer that has it by then, and never to it
   expect(sent).toEqual([]);
 });
 
+test("what others have brought of a peer's own writes is sent to it once it should have claimed them", () => {
+  const one = new OneReplicator();
+  one.meet(1);
+  one.meet(
+    2,
+    hello({ nodeId: "third" as NodeId, epoch: "00000000000000cc" as Epoch, incarnation: "2222222222222222" }),
+  );
+  one.commit();
+  one.receive(1, page([], { mark: [] }));
+  one.receive(2, page([entry("x", 1), entry("y", 1, { origin: THIRD })], { mark: [[THIRD, 1]] }));
+  one.commit();
+  one.tick(5);
+  // Whoever forgets what it has written must not hear before that it has all that this has beaten.
+  expect(one.take(1, "page").flatMap(({ mark }) => mark ?? [])).toEqual([]);
+  one.tick(1);
+  const pages = one.take(1, "page");
+  expect(pages.flatMap(({ entries }) => entries.map(({ origin }) => origin))).toEqual([PEER]);
+  expect(pages.at(-1)?.mark).toEqual([[THIRD, 1]]);
+});
+
+test("a peer hears that we cover its own writes by the word of others before it hears anything else", () => {
+  const one = new OneReplicator();
+  one.meet(1);
+  one.meet(
+    2,
+    hello({ nodeId: "third" as NodeId, epoch: "00000000000000cc" as Epoch, incarnation: "2222222222222222" }),
+  );
+  one.commit();
+  one.sent.clear();
+  const mark = [
+    [PEER, 1],
+    [THIRD, 1],
+  ] as const;
+  one.receive(2, page([entry("x", 1), entry("y", 1, { origin: THIRD })], { mark: [...mark] }));
+  one.commit();
+  const [first, ...rest] = one.sent.get(1) ?? [];
+  expect(first).toMatchObject({ type: "ack", vector: expect.arrayContaining([[PEER, 1]]) });
+  const pages = rest.filter((message) => message.type === "page");
+  expect(pages.flatMap(({ entries }) => entries.map(({ origin }) => origin))).toEqual([THIRD]);
+  expect(pages.at(-1)?.mark).toEqual([[THIRD, 1]]);
+});
+
+test("a store with as many keys as it may have takes new versions of them, and no new key", () => {
+  const limits = { maxKeyBytes: 20, maxValueBytes: 1000, maxKeys: 2, maxBytes: 1e6, maxDriftMs: 60_000 };
+  const one = new OneReplicator({ limits });
+  one.meet(1);
+  one.receive(1, page([entry("a", 1), entry("b", 2)]));
+  one.receive(1, page([entry("b", 3), entry("c", 4)]));
+  expect([one.valueOf("a"), one.valueOf("b"), one.valueOf("c")]).toEqual([1, 3, undefined]);
+  expect(one.replicator.rejects()).toEqual({ "store-full": 1 });
+});
+
 test("a write of an author that the peer loses is sent at once", () => {
   const one = new OneReplicator();
   one.meet(1, hello({ links: ["third" as NodeId] }));
