@@ -50,7 +50,7 @@ export class ConflictCopies {
   async #hashOf(path: string, fingerprint: string, executable: boolean): Promise<Hash | undefined> {
     const known = this.#base.get(path);
     if (known?.fingerprint === fingerprint) return known.hash;
-    return (await this.#folder.describe(path, fingerprint, executable))?.hash;
+    return (await this.#folder.describe(path, fingerprint, executable))?.content.hash;
   }
 
   /** @returns what was removed */

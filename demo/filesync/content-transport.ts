@@ -2,7 +2,7 @@
  * One connection for two: the frames of a replica, and content beside them. A transport around another one, so that content goes
  * where the index goes: over the same ports, past the same proof of who is there, and not at all where a link is down.
  *
- * The first byte of a frame says whose it is. The order is kept across both, which content-exchange relies on: what is sent before a
+ * The first byte of a frame says whose it is. The order is kept across both, which chunk-gifts.ts relies on: what is sent before a
  * manifest is put has arrived before that manifest has.
  */
 import type { Channel, ChannelReceiver, Transport, TransportHost } from "wavekv";
@@ -35,6 +35,8 @@ export class ContentTransport implements Transport {
   readonly #inner: Transport;
   readonly #onLink: LinkHandler;
   #host: TransportHost | undefined;
+  readonly #channels = new Set<SharedChannel>();
+  #isApart: (nodeId: string) => boolean = () => false;
 
   constructor(inner: Transport, onLink: LinkHandler) {
     this.#inner = inner;
@@ -67,22 +69,44 @@ export class ContentTransport implements Transport {
     return this.#inner.close();
   }
 
-  #share(channel: Channel, host: TransportHost): Channel {
-    return new SharedChannel(channel, host, this.#onLink);
+  /**
+   * Cuts what is connected to some replicas, and from now on connects to none of them: for demonstrations. What held before does not
+   * hold any more; who is let in again is dialed again in the replica's own time.
+   */
+  keepApart(isApart: (nodeId: string) => boolean): void {
+    this.#isApart = isApart;
+    for (const channel of [...this.#channels]) channel.checkApart();
   }
+
+  #share(inner: Channel, host: TransportHost): Channel {
+    const channel = new SharedChannel(inner, host, {
+      onLink: this.#onLink,
+      isApart: (nodeId) => this.#isApart(nodeId),
+      onClosed: () => this.#channels.delete(channel),
+    });
+    this.#channels.add(channel);
+    return channel;
+  }
+}
+
+interface SharedChannelOptions {
+  readonly onLink: LinkHandler;
+  readonly isApart: (nodeId: string) => boolean;
+  readonly onClosed: () => void;
 }
 
 /** What the replica has for a channel. */
 class SharedChannel implements Channel {
   readonly #channel: Channel;
   readonly #host: TransportHost;
-  readonly #onLink: LinkHandler;
+  readonly #options: SharedChannelOptions;
+  #peer: string | undefined;
   #content: LinkReceiver | undefined;
 
-  constructor(channel: Channel, host: TransportHost, onLink: LinkHandler) {
+  constructor(channel: Channel, host: TransportHost, options: SharedChannelOptions) {
     this.#channel = channel;
     this.#host = host;
-    this.#onLink = onLink;
+    this.#options = options;
   }
 
   get remote(): string {
@@ -102,12 +126,15 @@ class SharedChannel implements Channel {
     this.#channel.start({
       frame: (bytes) => {
         const rest = bytes.subarray(TAG_BYTES);
+        // The first frame of all says who is there; nothing of a replica that we keep apart from is looked at.
+        if (this.#peer !== undefined && this.#options.isApart(this.#peer)) return;
         if (bytes[0] === REPLICA) replica.frame(rest);
         else if (bytes[0] === CONTENT) this.#content?.frame(rest);
         else if (bytes[0] === HELLO) this.#meet(rest);
         else this.close();
       },
       closed: (reason) => {
+        this.#options.onClosed();
         this.#content?.closed();
         replica.closed(reason);
       },
@@ -123,12 +150,18 @@ class SharedChannel implements Channel {
     this.#channel.close();
   }
 
+  checkApart(): void {
+    if (this.#peer !== undefined && this.#options.isApart(this.#peer)) this.close();
+  }
+
   /** Another cluster gets no content; its replica is refused by ours, which sees to the rest. */
   #meet(hello: Uint8Array): void {
     const [clusterId, nodeId = ""] = Buffer.from(hello.buffer, hello.byteOffset, hello.length).toString().split("\0");
     const isProved = this.peerNodeId === undefined || this.peerNodeId === nodeId;
+    this.#peer ??= nodeId;
+    if (this.#options.isApart(this.#peer)) return this.close();
     if (this.#content !== undefined || clusterId !== this.#host.clusterId || nodeId === "" || !isProved) return;
-    this.#content = this.#onLink({
+    this.#content = this.#options.onLink({
       nodeId,
       send: (frame) => this.#channel.send(tagged(CONTENT, frame)),
       close: () => this.close(),

@@ -5,8 +5,8 @@
  * to its path meanwhile. So every step opens one segment of what the step before has opened, and refuses links. Elsewhere each
  * segment is looked at before use, which leaves a moment in which somebody who can write to the folder could swap one.
  */
-import { closeSync, constants, existsSync, mkdirSync, openSync } from "node:fs";
-import { lstat } from "node:fs/promises";
+import { closeSync, constants, existsSync, openSync } from "node:fs";
+import { lstat, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { codeOf } from "./file-errors.ts";
 
@@ -48,7 +48,7 @@ async function byHandle<T>(
   let handle = openSync(root, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
     for (const [index, segment] of segments.entries()) {
-      const next = step(`/proc/self/fd/${handle}/${segment}`, create);
+      const next = await step(`/proc/self/fd/${handle}/${segment}`, create);
       if (typeof next === "string") return { at: segments.slice(0, index + 1).join("/"), code: next };
       closeSync(handle);
       handle = next;
@@ -59,7 +59,7 @@ async function byHandle<T>(
   }
 }
 
-function step(path: string, create: boolean): number | string {
+async function step(path: string, create: boolean): Promise<number | string> {
   for (let isMade = !create; ; isMade = true) {
     try {
       return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
@@ -69,7 +69,7 @@ function step(path: string, create: boolean): number | string {
       if (code === "ENOTDIR") return code;
       if (code !== "ENOENT") throw error;
       if (isMade) return code;
-      makeDirectory(path);
+      await makeDirectory(path);
     }
   }
 }
@@ -90,16 +90,16 @@ async function byName<T>(
       } catch (error) {
         if (codeOf(error) !== "ENOENT") throw error;
         if (isMade) return { at, code: "ENOENT" };
-        makeDirectory(path);
+        await makeDirectory(path);
       }
     }
   }
   return await use(join(root, ...segments));
 }
 
-function makeDirectory(path: string): void {
+async function makeDirectory(path: string): Promise<void> {
   try {
-    mkdirSync(path, { mode: 0o755 });
+    await mkdir(path, { mode: 0o755 });
   } catch (error) {
     // Somebody else made it, or has removed its parent: the next look tells.
     if (!["EEXIST", "ENOENT"].includes(codeOf(error))) throw error;

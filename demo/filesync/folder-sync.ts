@@ -272,7 +272,7 @@ export class FolderSync {
     if (content === undefined) return this.#later(path, STABLE_MS);
     this.#twins.note(path);
     if (content.kind === "file")
-      await exchange.giveUnasked(content, (offset, bytes) => folder.readPart(path, offset, bytes));
+      await exchange.giveUnasked(content, async (offset, bytes) => file.bytes ?? folder.readPart(path, offset, bytes));
     if (!(await store.put(path, content, file.mtimeMs, stored))) return this.hint(path);
     base.set(path, { hash: content.hash, own: true, fingerprint: file.fingerprint });
     this.#noteLocal(path, content);

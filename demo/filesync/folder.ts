@@ -51,6 +51,12 @@ export interface Scan {
   readonly skipped: readonly { readonly path: string; readonly reason: string }[];
 }
 
+/** A file that was read. */
+export interface Described {
+  readonly content: FileContent;
+  readonly bytes?: Uint8Array;
+}
+
 /** What a file that is moved in shall be. */
 export interface Placement {
   /** A file in the private directory, which is moved if all goes well; or what the file shall hold. */
@@ -148,8 +154,11 @@ export class Folder {
     }
   }
 
-  /** Reads the file that `look` has seen, and describes it; undefined if it is no longer that. */
-  async describe(path: string, seen: Fingerprint, executable: boolean): Promise<FileContent | undefined> {
+  /**
+   * Reads the file that `look` has seen, and describes it; undefined if it is no longer that.
+   * @returns `bytes`: all of it, if it is one chunk
+   */
+  async describe(path: string, seen: Fingerprint, executable: boolean): Promise<Described | undefined> {
     return await this.#reading(path, async (file) => {
       const stats = fstatSync(file.fd, { bigint: true });
       if (fingerprintOf(stats) !== seen) return undefined;
@@ -157,17 +166,17 @@ export class Folder {
       // One byte more than a small file has shows that it has no more.
       const buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, Number(stats.size) + 1));
       let size = 0;
-      let inline: Buffer | undefined = Buffer.alloc(0);
       for (let bytes = 1; bytes > 0 && size < stats.size; ) {
         bytes = await readFully(file, buffer, size);
         if (bytes === 0) break;
         const part = buffer.subarray(0, bytes);
         chunks.push(hashOf(part));
-        inline = size === 0 && bytes <= INLINE_BYTES_MAX ? Buffer.from(part) : undefined;
         size += bytes;
       }
       if (fingerprintOf(fstatSync(file.fd, { bigint: true })) !== seen) return undefined;
-      return fileOf(size, executable, chunks, inline);
+      const whole = chunks.length <= 1 ? buffer.subarray(0, size) : undefined;
+      const content = fileOf(size, executable, chunks, size <= INLINE_BYTES_MAX ? whole : undefined);
+      return { content, ...(whole !== undefined && { bytes: whole }) };
     });
   }
 

@@ -18,6 +18,8 @@ export interface LocalFile {
   readonly executable: boolean;
   /** Absent when the hash is known without reading. */
   readonly content?: Content;
+  /** All of it, of a file of one chunk that was read. */
+  readonly bytes?: Uint8Array;
 }
 
 export type Local =
@@ -65,15 +67,15 @@ export class LocalFiles {
     if (first?.fingerprint !== fingerprint) this.#firstSeen.set(path, { fingerprint, atMs: nowMs });
     const restMs = first?.fingerprint === fingerprint ? nowMs - first.atMs : 0;
     if (restMs < STABLE_MS) return { type: "later", delayMs: STABLE_MS - restMs };
-    const content = await this.#folder.describe(path, fingerprint, executable);
-    if (content === undefined) return { type: "later", delayMs: STABLE_MS };
+    const described = await this.#folder.describe(path, fingerprint, executable);
+    if (described === undefined) return { type: "later", delayMs: STABLE_MS };
     this.#firstSeen.delete(path);
-    return { type: "file", hash: content.hash, fingerprint, mtimeMs, executable, content };
+    return { type: "file", hash: described.content.hash, fingerprint, mtimeMs, executable, ...described };
   }
 
   /** The description of a file whose hash is known already; undefined if it has changed. */
   async describe(path: string, file: LocalFile): Promise<Content | undefined> {
-    return file.content ?? (await this.#folder.describe(path, file.fingerprint, file.executable));
+    return file.content ?? (await this.#folder.describe(path, file.fingerprint, file.executable))?.content;
   }
 }
 

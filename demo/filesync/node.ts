@@ -14,7 +14,7 @@ import { createLiveView } from "./live-view.ts";
 import { LocalChunks } from "./local-chunks.ts";
 import type { NodeOptions } from "./node-options.ts";
 import { createJson, createLines, type Output } from "./output.ts";
-import { servePage } from "./page.ts";
+import { type PageNode, servePage } from "./page.ts";
 import { pathOfKey } from "./paths.ts";
 import { SyncView } from "./status.ts";
 import { removeStatus, writeStatus } from "./status-file.ts";
@@ -25,6 +25,11 @@ import { FolderWatcher } from "./watcher.ts";
 export interface ReadyMessage {
   readonly type: "ready";
   /** `ws://127.0.0.1:7001` */
+  readonly address: string;
+}
+
+/** Who embeds a node is told what it is made of once it is open. */
+export interface OpenNode extends PageNode {
   readonly address: string;
 }
 
@@ -47,8 +52,16 @@ const DIRECTORY_SCAN_MS = 200;
 const TICK_MS = 1000;
 const STATUS_EVERY_MS = 250;
 
-/** @throws CommandError */
-export async function runNode(options: NodeOptions, signal: AbortSignal): Promise<void> {
+/**
+ * Keeps a folder until the signal.
+ * @param onOpen  default: tells the process that has started this one
+ * @throws CommandError
+ */
+export async function runNode(
+  options: NodeOptions,
+  signal: AbortSignal,
+  onOpen: (node: OpenNode) => void = tellParent,
+): Promise<void> {
   const { directory, data, secret } = options;
   const sockets = new WebSocketTransport({
     listen: options.listen,
@@ -97,13 +110,13 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
   const view = new SyncView({ name, address, directory, replica, sync, base, store, exchange, nowMs });
   output.info(`listens on ${address}, keeps ${directory}`);
   replica.on("peer", ({ type, nodeId }) => output.info(`${nodeId} is ${type}`));
+  const node: OpenNode = { address, replica, view, transport };
   // Closed before the replica.
-  await using page = options.pagePort === undefined ? undefined : await servePage(replica, view, options.pagePort);
+  await using page = options.pagePort === undefined ? undefined : await servePage(node, [node], options.pagePort);
   if (page !== undefined) output.info(`page: ${page.link}`);
   try {
     await writeStatus(data, view.status());
-    const message: ReadyMessage = { type: "ready", address };
-    process.send?.(message);
+    onOpen(node);
     await keep({ sync, exchange, replica, output, ignores, view, alarm }, options, signal);
     await sync.save();
   } finally {
@@ -112,6 +125,11 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
     output.close();
   }
   output.info("stopped");
+}
+
+function tellParent({ address }: OpenNode): void {
+  const message: ReadyMessage = { type: "ready", address };
+  process.send?.(message);
 }
 
 /** Until the signal: hints from both sides, a full scan now and then, one worker that settles paths and one for chunks. */

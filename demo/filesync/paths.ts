@@ -112,7 +112,8 @@ export function conflictPath(path: string, hash: string, digits = 8): string {
 }
 
 export function isConflictCopy(path: string): boolean {
-  return CONFLICT_MARK.test(path.slice(path.lastIndexOf("/") + 1));
+  // Asked of every path there is, and hardly ever so.
+  return path.includes(".conflict-") && CONFLICT_MARK.test(path.slice(path.lastIndexOf("/") + 1));
 }
 
 /** `notes.conflict-1a2b3c4d.txt` -> `notes.txt`; any other path as it is. */

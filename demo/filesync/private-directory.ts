@@ -11,7 +11,7 @@ import {
   fstatSync,
   fsync,
   futimesSync,
-  openSync,
+  open as openByNumber,
   writeFileSync,
 } from "node:fs";
 import { type FileHandle, lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
@@ -22,6 +22,7 @@ import { codeOf } from "./file-errors.ts";
 const PART = /^[0-9a-f]{64}\.part$/;
 const PART_MS_MAX = 24 * 3600 * 1000;
 const sync = promisify(fsync);
+const openFile = promisify(openByNumber);
 
 export class PrivateDirectory {
   readonly #path: string;
@@ -84,8 +85,8 @@ export class PrivateDirectory {
   }
 
   /**
-   * Makes a file durable, with its mode and time of change. All but that is synchronous: it changes the memory of the system only, and
-   * a trip to the thread pool for each of it costs more.
+   * Makes a file durable, with its mode and time of change. What waits for the disk is left to the thread pool, a new name in a directory
+   * too; the rest changes the memory of the system only, and a trip for each of it costs more.
    *
    * @param source  its absolute path, or what it shall hold; then it is made
    * @returns its absolute path, and what it is now
@@ -96,7 +97,7 @@ export class PrivateDirectory {
     mtimeMs: number,
   ): Promise<{ readonly path: string; readonly stats: BigIntStats }> {
     const path = typeof source === "string" ? source : this.at(randomUUID());
-    const file = openSync(path, typeof source === "string" ? "r+" : "wx", 0o600);
+    const file = await openFile(path, typeof source === "string" ? "r+" : "wx", 0o600);
     try {
       if (typeof source !== "string") writeFileSync(file, source);
       fchmodSync(file, mode);

@@ -64,6 +64,17 @@ export interface FileStatus {
   readonly state: "same" | "waiting" | "refused";
 }
 
+/** What is at a path, for people. */
+export interface FileSide {
+  /** Who put it. */
+  readonly nodeId: string;
+  /** Of the file, milliseconds since 1970. */
+  readonly changedAt: number;
+  readonly bytes: number;
+  /** How it begins, of a small file that is text. */
+  readonly beginning?: string;
+}
+
 export interface SyncViewParts {
   readonly name: string;
   readonly address: string;
@@ -133,6 +144,20 @@ export class SyncView {
     return copies.map((keptAs) => ({ keptAs, path: originalOf(keptAs) }));
   }
 
+  /** What the store has for a path; undefined for nothing. */
+  side(path: string): FileSide | undefined {
+    const { manifest, nodeId } = this.#parts.store.read(path) ?? {};
+    if (manifest === undefined || nodeId === undefined) return undefined;
+    const inline = manifest.kind === "file" ? manifest.inline : undefined;
+    const beginning = inline === undefined ? undefined : textOf(inline);
+    return {
+      nodeId,
+      changedAt: manifest.mtimeMs,
+      bytes: manifest.kind === "file" ? manifest.size : 0,
+      ...(beginning !== undefined && { beginning }),
+    };
+  }
+
   /** What is being put together, in order of path. */
   queue(): DownloadStatus[] {
     const { sync, nowMs } = this.#parts;
@@ -142,5 +167,17 @@ export class SyncView {
       return { path, bytes, totalBytes, bytesPerSecond, ...(remainingMs !== undefined && { remainingMs }) };
     });
     return downloads.sort((a, b) => (a.path < b.path ? -1 : 1));
+  }
+}
+
+const BEGINNING_CHARACTERS = 200;
+
+/** @returns undefined for what is not text */
+function textOf(content: Uint8Array): string | undefined {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(content);
+    return text.includes("\0") ? undefined : Array.from(text).slice(0, BEGINNING_CHARACTERS).join("");
+  } catch {
+    return undefined;
   }
 }

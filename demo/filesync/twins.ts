@@ -6,11 +6,18 @@ import { foldPath, parentsOf } from "./paths.ts";
 
 export class Twins {
   /** Spellings by what they fold to, of paths and of their directories. */
+  readonly #noted = new Set<string>();
   readonly #spellings = new Map<string, Set<string>>();
 
   /** A path that somebody has, or had. */
   note(path: string): void {
-    for (const prefix of [...parentsOf(path), path]) {
+    // Of many paths in one directory, that is noted once.
+    for (
+      let prefix = path;
+      prefix !== "" && !this.#noted.has(prefix);
+      prefix = prefix.slice(0, Math.max(0, prefix.lastIndexOf("/")))
+    ) {
+      this.#noted.add(prefix);
       const folded = foldPath(prefix);
       const known = this.#spellings.get(folded);
       if (known === undefined) this.#spellings.set(folded, new Set([prefix]));
@@ -20,6 +27,7 @@ export class Twins {
 
   /** Forgets everything: what is still there is noted again by the next scan. */
   clear(): void {
+    this.#noted.clear();
     this.#spellings.clear();
   }
 

@@ -107,6 +107,21 @@ test("the demo carries a file along the chain, and Ctrl-C stops it with all its 
   expect(await readdir(join(place, "tmp"))).toEqual([]);
 }, 60_000);
 
+test("the demo with a page serves it to who has the token, and Ctrl-C stops all of it", async () => {
+  const { child, ended, output } = start(MAIN, ["--ui"]);
+  await until("hint", () => output().includes("Ctrl-C stops everything."));
+  const [, origin, token] = /The page: (http:\/\/127\.0\.0\.1:\d+)\/#token=(\w+)/.exec(output())!;
+  expect((await fetch(origin!)).headers.get("content-type")).toContain("text/html");
+  const [a, , c] = [...output().matchAll(/^ {2}[abc] {2}(ws:\S+) {2}(\S+)$/gm)];
+  await writeFile(join(a![2]!, "hello.txt"), "hello");
+  await until("file at the other end", () => existsSync(join(c![2]!, "hello.txt")));
+  expect(token).toHaveLength(64);
+  child.kill("SIGINT");
+  expect(await ended).toBe(0);
+  expect(await isReachable(Number(new URL(origin!).port))).toBe(false);
+  expect(await readdir(join(place, "tmp"))).toEqual([]);
+}, 60_000);
+
 test("a replica that dies is told, and the others are stopped", async () => {
   const keep = join(place, "kept");
   const { ended, output } = start(MAIN, ["--keep", keep]);
@@ -226,7 +241,7 @@ test("two folders of one's own, with blanks in their names: run, status, conflic
 
 test("the scripts: a cluster that is churned, checked and stopped from elsewhere", async () => {
   const keep = join(place, "kept");
-  const cluster = start(program("scripts/cluster.js"), ["--keep", keep]);
+  const cluster = start(program("scripts/cluster.js"), ["--keep", keep, "--no-tmux"]);
   await until("hint", () => cluster.output().includes("Ctrl-C stops everything."));
   const folders = ["a", "b", "c"].map((name) => join(keep, name, "folder"));
   expect((await run(program("scripts/churn.js"), ...folders, "--seconds", "1", "--seed", "3")).code).toBe(0);

@@ -173,9 +173,10 @@ describe("reading and removing", () => {
       const content = Buffer.alloc(size, "content ");
       await writeFile(at("f"), content);
       const described = await folder.describe("f", await fingerprint("f"), true);
-      expect(described).toEqual(describeBytes(content, true));
-      expect(described?.inline === undefined).toBe(size > INLINE_BYTES_MAX);
-      expect(described?.chunks).toHaveLength(Math.ceil(size / CHUNK_BYTES));
+      expect(described?.content).toEqual(describeBytes(content, true));
+      expect(described?.content.inline === undefined).toBe(size > INLINE_BYTES_MAX);
+      expect(described?.content.chunks).toHaveLength(Math.ceil(size / CHUNK_BYTES));
+      expect(described?.bytes).toEqual(size > CHUNK_BYTES ? undefined : content);
       if (size > 0) expect(await folder.readPart("f", size - 1, 1)).toEqual(content.subarray(size - 1));
       expect(await folder.readPart("f", size, 1)).toBeUndefined();
     },
