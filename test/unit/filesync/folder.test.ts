@@ -160,7 +160,8 @@ describe("reading and removing", () => {
   test("describes what was seen, and nothing else", async () => {
     await writeFile(at("f"), "one");
     const seen = await fingerprint("f");
-    expect(await folder.describe("f", seen, false)).toEqual(describeBytes(bytes("one")));
+    const described = { content: describeBytes(bytes("one")), bytes: bytes("one") };
+    expect(await folder.describe("f", seen, false)).toEqual(described);
     await writeFile(at("f"), "three");
     expect(await folder.describe("f", seen, false)).toBeUndefined();
     await rm(at("f"));
