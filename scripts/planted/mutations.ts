@@ -19,6 +19,8 @@ const STORAGE_TESTS = [
   "test/unit/storage",
 ];
 
+const EPHEMERAL_TESTS = ["test/property/ephemeral.test.ts", "test/unit/sync/ephemeral.test.ts"];
+
 const SETTLER_TESTS = ["test/unit/sync/settler.test.ts"];
 
 function edit(
@@ -339,6 +341,62 @@ export const MUTATIONS: readonly Mutation[] = [
     "this.#expiredAt = Math.max(this.#expiredAt, this.#clock.now(wallClock));",
     "this.#expiredAt = this.#clock.now(wallClock);",
     ["test/sim/regressions.test.ts"],
+  ),
+  edit(
+    "an ephemeral entry outlives its lease",
+    0,
+    "src/sync/ephemeral-sets.ts",
+    "return (tick - heardTick) * this.#tickMs > leaseMs;",
+    "return heardTick > tick && leaseMs < 0;",
+    EPHEMERAL_TESTS,
+  ),
+  edit(
+    "each relay begins the lease of a process anew",
+    0,
+    "src/sync/ephemeral-sets.ts",
+    "const heardTick = tick - Math.ceil(news.ageMs / this.#tickMs);",
+    "const heardTick = tick;",
+    EPHEMERAL_TESTS,
+  ),
+  edit(
+    "a goodbye is not passed on",
+    0,
+    "src/sync/ephemeral-exchange.ts",
+    "if (!this.sets.close(nodeId, incarnation)) return;",
+    "if (!this.sets.close(nodeId, incarnation) || tick >= 0) return;",
+    EPHEMERAL_TESTS,
+  ),
+  edit(
+    "the entries of a former process take the place of those of the one that lives",
+    0,
+    "src/sync/ephemeral-sets.ts",
+    'if (held !== undefined && compareAuthors(news, held.author) <= 0) return "old";',
+    'if (held !== undefined && isSameProcess(news, held.author) && compareAuthors(news, held.author) <= 0) return "old";',
+    EPHEMERAL_TESTS,
+  ),
+  edit(
+    "who was lost comes back with a sign of life that was heard before",
+    0,
+    "src/sync/ephemeral-sets.ts",
+    'if (gone.closed || news.version <= gone.version) return "old";',
+    'if (gone.closed) return "old";',
+    EPHEMERAL_TESTS,
+  ),
+  edit(
+    "ephemeral news is put to a set that lacks what came before it",
+    0,
+    "src/sync/ephemeral-sets.ts",
+    "!(isContinued && news.from <= held.author.version)",
+    "!isContinued",
+    EPHEMERAL_TESTS,
+  ),
+  edit(
+    "ephemeral news is sent back to who has told it",
+    0,
+    "src/sync/ephemeral-exchange.ts",
+    "if (known === undefined || compareAuthors(told, known) > 0) line.known.set(nodeId, told);",
+    "",
+    EPHEMERAL_TESTS,
   ),
 ].map(withOthers);
 

@@ -165,6 +165,53 @@ describe("among whole replicas", () => {
     expect(own).toMatchObject({ nodeId: "a", generation: generation + 1, from: 0, cells: [{ key: "p/own" }] });
   });
 
+  test("what a peer has told is not told back to it", async () => {
+    const { a, evil } = await meet();
+    say(evil, {});
+    say(evil, { news: [news(), news({ nodeId: "other" as NodeId })] });
+    await cluster.time.run(1);
+    expect(seen(a)).toHaveLength(2);
+    expect(told(evil).flatMap((message) => message.news)).toEqual([]);
+  });
+
+  test("a difference to what is not here is left, and everything asked for", async () => {
+    const { a, evil } = await meet();
+    say(evil, {});
+    say(evil, { news: [news()] });
+    say(evil, { news: [news({ from: 2, version: 3, cells: [cell("l", 3)] })] });
+    await cluster.time.run(1);
+    expect(seen(a)).toMatchObject([{ key: "k" }]);
+    expect(told(evil).at(-1)?.held).toMatchObject([{ nodeId: "evil", version: 1 }]);
+    say(evil, { news: [news({ from: 1, version: 3, cells: [cell("l", 3)] })] });
+    await cluster.time.run(1);
+    expect(seen(a)).toMatchObject([{ key: "k" }, { key: "l" }]);
+  });
+
+  test("who has outlived its lease comes back with a new sign of life, and not with one that was heard before", async () => {
+    const { a, evil } = await meet();
+    const other = { nodeId: "other" as NodeId, version: 5, leaseMs: 1000 };
+    say(evil, { news: [news(other)] });
+    await cluster.time.run(2000);
+    expect(seen(a)).toEqual([]);
+    say(evil, { news: [news(other)] });
+    await cluster.time.run(1);
+    expect(seen(a)).toEqual([]);
+    say(evil, { news: [news({ ...other, version: 6 })] });
+    await cluster.time.run(1);
+    expect(seen(a)).toMatchObject([{ key: "k", nodeId: "other" }]);
+  });
+
+  test("of two processes of one name the younger one counts, whatever is told last", async () => {
+    const { a, evil } = await meet();
+    const other = { nodeId: "other" as NodeId, incarnation: "00000000000000aa" };
+    say(evil, { news: [news({ ...other, generation: 2, cells: [cell("new", 1)] })] });
+    const former = { ...other, generation: 1, incarnation: "00000000000000bb", version: 9 };
+    say(evil, { news: [news({ ...former, cells: [cell("old", 9)] })] });
+    await cluster.time.run(1);
+    expect(seen(a)).toMatchObject([{ key: "new" }]);
+    expect(seen(a)).toHaveLength(1);
+  });
+
   test("an age beyond the lease is too old, and one close to it ends soon", async () => {
     const { a, evil } = await meet();
     say(evil, { news: [news({ ageMs: 10_050 }), news({ nodeId: "other" as NodeId, ageMs: 9_500 })] });
@@ -268,4 +315,19 @@ test("what there is no room for is left out, and comes in once there is", () => 
   world.kill(b);
   for (let n = 0; n < LEASE_MS / TICK_MS + 5; n++) world.pass();
   expect(world.seenBy(a)).toEqual(["c0=0@p2", "c1=1@p2"]);
+});
+
+test("a goodbye is passed on at once: nobody behind a relay waits for the lease", () => {
+  const world = new EphemeralWorld({ count: 4, transitTicks: 1 });
+  const [a, b, c, d] = world.processes;
+  world.link(a!, b!);
+  world.link(b!, c!);
+  world.link(c!, d!);
+  world.put(a!, "k", 1);
+  for (let n = 0; n < 8; n++) world.pass();
+  expect(world.seenBy(d!)).toEqual(["k=1@p0"]);
+  world.close(a!);
+  // Two links to go, well within a lease of 20 ticks.
+  for (let n = 0; n < 4; n++) world.pass();
+  expect([b!, c!, d!].map((process) => world.seenBy(process))).toEqual([[], [], []]);
 });
