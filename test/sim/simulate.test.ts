@@ -14,7 +14,7 @@ test(`${SEEDS} seeds, and each kind of failure among them has left its mark`, as
   expect(campaign.failures.map(({ seed, outcome }) => `seed ${seed}: ${outcome.failure?.message}`)).toEqual([]);
   expect(campaign.facts.counts.get("recovery: clean")).toBeGreaterThan(0);
   expect(campaign.facts.counts.get("recovery: new epoch")).toBeGreaterThan(0);
-});
+}, 120_000);
 
 test("a seed gives the same history every time, and another seed another one", async () => {
   const hashes: string[] = [];
