@@ -123,8 +123,8 @@ export const MUTATIONS: readonly Mutation[] = [
       },
       {
         file: "src/sync/pending.ts",
-        text: "if (count > 0 && bytes > READY_BYTES_MAX)",
-        replacement: "if (count > 0)",
+        text: "if (record !== undefined && record.bytes + bytes <= READY_BYTES_MAX) join(record, unit);",
+        replacement: "if (record !== undefined && bytes < 0) join(record, unit);",
       },
     ],
   },

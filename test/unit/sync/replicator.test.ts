@@ -289,7 +289,7 @@ test("a peer hears that we cover its own writes by the word of others before it 
   one.receive(2, page([entry("x", 1), entry("y", 1, { origin: THIRD })], { mark: [...mark] }));
   one.commit();
   const [first, ...rest] = one.sent.get(1) ?? [];
-  expect(first).toMatchObject({ type: "ack", vector: expect.arrayContaining([[PEER, 1]]) });
+  expect(first?.type === "ack" ? first.vector : []).toContainEqual([PEER, 1]);
   const pages = rest.filter((message) => message.type === "page");
   expect(pages.flatMap(({ entries }) => entries.map(({ origin }) => origin))).toEqual([THIRD]);
   expect(pages.at(-1)?.mark).toEqual([[THIRD, 1]]);
