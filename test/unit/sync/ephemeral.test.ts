@@ -31,10 +31,10 @@ describe("among whole replicas", () => {
     await cluster.close();
   });
 
-  async function meet(features = 1): Promise<{ a: Replica; evil: PlayedPeer }> {
+  async function meet(features = 1, links: readonly NodeId[] = []): Promise<{ a: Replica; evil: PlayedPeer }> {
     const a = await cluster.open("a");
     const evil = new PlayedPeer(cluster.network, "evil");
-    const meeting = evil.meet("a", { features });
+    const meeting = evil.meet("a", { features, links });
     await cluster.time.run(1);
     await meeting;
     await cluster.time.run(1);
@@ -210,6 +210,39 @@ describe("among whole replicas", () => {
     await cluster.time.run(1);
     expect(seen(a)).toMatchObject([{ key: "new" }]);
     expect(seen(a)).toHaveLength(1);
+  });
+
+  test("of the processes that have set one key, the one with the higher version comes first, then the greater name", async () => {
+    const { a, evil } = await meet();
+    const other = "other" as NodeId;
+    say(evil, {});
+    say(evil, { news: [news(), news({ nodeId: other, version: 5, cells: [cell("k", 5)] })] });
+    await cluster.time.run(1);
+    expect(seen(a)).toMatchObject([{ nodeId: "other" }, { nodeId: "evil" }]);
+    say(evil, { news: [news({ version: 5, cells: [cell("k", 5)] })] });
+    await cluster.time.run(1);
+    expect(seen(a)).toMatchObject([{ nodeId: "other" }, { nodeId: "evil" }]);
+    say(evil, { news: [news({ version: 6, cells: [cell("k", 6)] })] });
+    await cluster.time.run(1);
+    expect(seen(a)).toMatchObject([{ nodeId: "evil" }, { nodeId: "other" }]);
+  });
+
+  test.each([
+    ["is told nothing of it by others", ["other"], 0],
+    ["is told, if it is not connected to it", [], 1],
+  ])("a peer that is connected to a process %s", async (_, links, messages) => {
+    const { a, evil } = await meet(1, links as NodeId[]);
+    const other = new PlayedPeer(cluster.network, "other");
+    const meeting = other.meet("a", { features: 1 });
+    await cluster.time.run(1);
+    await meeting;
+    say(evil, {});
+    say(other, {});
+    say(other, { news: [news({ nodeId: "other" as NodeId })] });
+    await cluster.time.run(1000);
+    expect(seen(a)).toMatchObject([{ nodeId: "other" }]);
+    const heard = told(evil).flatMap((message) => message.news.filter(({ nodeId }) => nodeId === "other"));
+    expect(heard).toHaveLength(messages);
   });
 
   test("an age beyond the lease is too old, and one close to it ends soon", async () => {
