@@ -216,6 +216,7 @@ describe.skipIf(executablePath === undefined)("the page", { timeout: 120_000 }, 
     await page.getByRole("dialog").waitFor({ state: "detached" });
     expect(of("oslo").members().length).toBe(3);
     await evict.click();
+    await page.getByRole("dialog", { name: "Evict tokyo" }).waitFor();
     await page.keyboard.press("Escape");
     await page.getByRole("dialog").waitFor({ state: "detached" });
     expect(of("oslo").members().length).toBe(3);
