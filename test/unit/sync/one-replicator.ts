@@ -36,6 +36,11 @@ export function hello(more: Partial<Hello> = {}): Hello {
   };
 }
 
+/** The hello of another peer, the author of THIRD. */
+export function third(more: Partial<Hello> = {}): Hello {
+  return hello({ nodeId: "third" as NodeId, epoch: "00000000000000cc" as Epoch, incarnation: "3".repeat(16), ...more });
+}
+
 export function page(entries: readonly Entry[], more: Partial<Page> = {}): Page {
   return { type: "page", entries, last: true, runFrom: 0, runTo: 0, mark: null, ...more };
 }

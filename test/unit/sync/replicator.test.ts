@@ -3,7 +3,7 @@ import { STAMP_MILLIS_MAX, stampAt } from "../../../src/hybrid-logical-clock.ts"
 import { FLOW_LIMITS } from "../../../src/sync/flow.ts";
 import { TICK_MS } from "../../../src/sync/replicator.ts";
 import { type Epoch, makeOrigin, type NodeId } from "../../../src/types.ts";
-import { entry, hello, NOW, OneReplicator, OWN, PEER, page, THIRD } from "./one-replicator.ts";
+import { entry, hello, NOW, OneReplicator, OWN, PEER, page, THIRD, third } from "./one-replicator.ts";
 
 test("hello: version, cluster and name are checked, and both sides hear why", () => {
   const cases = [
@@ -140,10 +140,7 @@ test("an older version of a refused key does not release the claims", () => {
 test("a peer whose every entry is refused costs bounded memory, and another peer sees no delay", () => {
   const one = new OneReplicator();
   one.meet(1);
-  one.meet(
-    2,
-    hello({ nodeId: "third" as NodeId, epoch: "00000000000000cc" as Epoch, incarnation: "2222222222222222" }),
-  );
+  one.meet(2, third());
   for (let seq = 1; seq <= 3000; seq += 1) {
     one.receive(1, page([entry(`k${seq}`, seq, { value: new Uint8Array(1001) })]));
   }
@@ -223,10 +220,7 @@ test.each([
 test("a relayed write waits for its author, and is sent when the author does not deliver", () => {
   const one = new OneReplicator();
   one.meet(1, hello({ links: ["third" as NodeId] }));
-  one.meet(
-    2,
-    hello({ nodeId: "third" as NodeId, epoch: "00000000000000cc" as Epoch, incarnation: "2222222222222222" }),
-  );
+  one.meet(2, third());
   one.commit();
   one.take(1, "page");
   one.receive(2, page([entry("x", 1, { origin: THIRD })], { mark: [[THIRD, 1]] }));
@@ -241,10 +235,7 @@ test("a relayed write waits for its author, and is sent when the author does not
 test("a relayed write is not sent to a peer that has it by then, and never to its author", () => {
   const one = new OneReplicator();
   one.meet(1, hello({ links: ["third" as NodeId] }));
-  one.meet(
-    2,
-    hello({ nodeId: "third" as NodeId, epoch: "00000000000000cc" as Epoch, incarnation: "2222222222222222" }),
-  );
+  one.meet(2, third());
   one.receive(2, page([entry("x", 1, { origin: THIRD })], { mark: [[THIRD, 1]] }));
   one.commit();
   one.receive(1, { type: "ack", frames: 1, vector: [[THIRD, 1]], kept: 1 });
@@ -256,10 +247,7 @@ test("a relayed write is not sent to a peer that has it by then, and never to it
 test("what others have brought of a peer's own writes is sent to it once it should have claimed them", () => {
   const one = new OneReplicator();
   one.meet(1);
-  one.meet(
-    2,
-    hello({ nodeId: "third" as NodeId, epoch: "00000000000000cc" as Epoch, incarnation: "2222222222222222" }),
-  );
+  one.meet(2, third());
   one.commit();
   one.receive(1, page([], { mark: [] }));
   one.receive(2, page([entry("x", 1), entry("y", 1, { origin: THIRD })], { mark: [[THIRD, 1]] }));
@@ -276,10 +264,7 @@ test("what others have brought of a peer's own writes is sent to it once it shou
 test("a peer hears that we cover its own writes by the word of others before it hears anything else", () => {
   const one = new OneReplicator();
   one.meet(1);
-  one.meet(
-    2,
-    hello({ nodeId: "third" as NodeId, epoch: "00000000000000cc" as Epoch, incarnation: "2222222222222222" }),
-  );
+  one.meet(2, third());
   one.commit();
   one.sent.clear();
   const mark = [
@@ -308,10 +293,7 @@ test("a store with as many keys as it may have takes new versions of them, and n
 test("a write of an author that the peer loses is sent at once", () => {
   const one = new OneReplicator();
   one.meet(1, hello({ links: ["third" as NodeId] }));
-  one.meet(
-    2,
-    hello({ nodeId: "third" as NodeId, epoch: "00000000000000cc" as Epoch, incarnation: "2222222222222222" }),
-  );
+  one.meet(2, third());
   one.receive(2, page([entry("x", 1, { origin: THIRD })], { mark: [[THIRD, 1]] }));
   one.commit();
   one.take(1, "page");
@@ -451,10 +433,7 @@ test("hello replaces what we believed a peer to cover, also by less", () => {
 test("a batch waits as a whole or is sent as a whole", () => {
   const one = new OneReplicator({ flow: { ...FLOW_LIMITS, relayWaits: 2 } });
   one.meet(1, hello({ links: ["third" as NodeId] }));
-  one.meet(
-    2,
-    hello({ nodeId: "third" as NodeId, epoch: "00000000000000cc" as Epoch, incarnation: "2222222222222222" }),
-  );
+  one.meet(2, third());
   one.commit();
   one.take(1, "page");
   const batch = ["x", "y", "z"].map((key, n) => entry(key, n + 1, { origin: THIRD, stamp: stampAt(NOW) }));
@@ -466,10 +445,7 @@ test("a batch waits as a whole or is sent as a whole", () => {
 test("a batch is sent whole although an older version of one of its keys is due before the others", () => {
   const one = new OneReplicator();
   one.meet(1, hello({ links: ["third" as NodeId] }));
-  one.meet(
-    2,
-    hello({ nodeId: "third" as NodeId, epoch: "00000000000000cc" as Epoch, incarnation: "2222222222222222" }),
-  );
+  one.meet(2, third());
   one.commit();
   one.receive(2, page([entry("y", 1, { origin: THIRD })], { mark: [[THIRD, 1]] }));
   one.commit();
@@ -487,10 +463,7 @@ test("a batch is sent whole although an older version of one of its keys is due 
 test("a hot key that waits is resolved by the next version that is sent", () => {
   const one = new OneReplicator();
   one.meet(1, hello({ links: ["third" as NodeId] }));
-  one.meet(
-    2,
-    hello({ nodeId: "third" as NodeId, epoch: "00000000000000cc" as Epoch, incarnation: "2222222222222222" }),
-  );
+  one.meet(2, third());
   one.commit();
   one.receive(2, page([entry("x", 1, { origin: THIRD })], { mark: [[THIRD, 1]] }));
   one.commit();

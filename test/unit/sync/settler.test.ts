@@ -4,13 +4,9 @@ import { FLOW_LIMITS } from "../../../src/sync/flow.ts";
 import type { Digests, Listing, Page } from "../../../src/sync/messages.ts";
 import { type Entry, type Epoch, makeOrigin, type NodeId } from "../../../src/types.ts";
 import { Mesh } from "../../models/mesh.ts";
-import { entry, hello, NOW, OneReplicator, OWN, PEER, page, THIRD } from "./one-replicator.ts";
+import { entry, hello, NOW, OneReplicator, OWN, PEER, page, THIRD, third } from "./one-replicator.ts";
 
 const LIMITS = { maxKeyBytes: 20, maxValueBytes: 1000, maxKeys: 100_000, maxBytes: 1e8, maxDriftMs: 60_000 };
-
-function third(more: Parameters<typeof hello>[0] = {}): ReturnType<typeof hello> {
-  return hello({ nodeId: "third" as NodeId, epoch: "00000000000000cc" as never, incarnation: "3".repeat(16), ...more });
-}
 
 /** An answer that says of each bucket asked about that it differs, and holds nothing. */
 function nothingOf({ buckets, list }: Digests): Listing {
