@@ -265,10 +265,11 @@ export const MUTATIONS: readonly Mutation[] = [
   ),
   edit(
     "one round is enough to collect",
-    3000,
+    0,
     "src/sync/collection.ts",
     "return before !== undefined && this.#low.dominates(before.high) ? before.low : undefined;",
     "return before === undefined ? this.#low : this.#low;",
+    ["test/unit/sync/collection.test.ts"],
   ),
   edit(
     "who comes back from beyond the frontier does not settle first",
