@@ -9,6 +9,8 @@ export class ReadAhead {
   readonly #file: DiskFile;
   readonly #end: number;
   readonly #pieceBytes: number;
+  /** Of the next piece. */
+  #nextBytes: number;
   /** Where the piece that is on its way ends in the file. */
   #position: number;
   #pending: Promise<Buffer> | undefined;
@@ -19,13 +21,17 @@ export class ReadAhead {
   /**
    * Begins to read at once. Whoever has made it calls `settle` before the file is closed.
    *
-   * @param end  how far to read
+   * @param end         how far to read
+   * @param pieceBytes  of the largest pieces
+   * @param firstBytes  of the first piece; each one has twice the bytes of the one before, up to `pieceBytes`. What
+   *   works on them is slow until it is compiled.
    */
-  constructor(file: DiskFile, start: number, end: number, pieceBytes: number) {
+  constructor(file: DiskFile, start: number, end: number, pieceBytes: number, firstBytes: number = pieceBytes) {
     this.#file = file;
     this.#position = start;
     this.#end = end;
     this.#pieceBytes = pieceBytes;
+    this.#nextBytes = firstBytes;
     this.#readNext();
   }
 
@@ -57,7 +63,8 @@ export class ReadAhead {
   }
 
   #readNext(): void {
-    const count = Math.min(this.#pieceBytes, this.#end - this.#position);
+    const count = Math.min(this.#nextBytes, this.#end - this.#position);
+    this.#nextBytes = Math.min(this.#nextBytes * 2, this.#pieceBytes);
     this.#pending = count > 0 ? this.#read(this.#position, count) : undefined;
     this.#position += count;
     // Whoever fills hears of it; if nobody does any more, nobody needs to.

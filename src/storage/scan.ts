@@ -6,6 +6,7 @@ import { ReadAhead } from "./read-ahead.ts";
 
 /** Read in pieces of this size: what is replayed between two turns of the event loop. */
 const PIECE_BYTES = 64 * 1024;
+const FIRST_PIECE_BYTES = 8 * 1024;
 /** Bytes that the search behind damage may checksum. A forged value could otherwise make it take for ever. */
 const SEARCH_BYTES_MAX = 256 * 1024 * 1024;
 
@@ -47,7 +48,7 @@ export async function scanSegment(
   start: LogPosition,
   onRecord: (payload: Uint8Array, lsn: Lsn) => boolean,
 ): Promise<SegmentScan> {
-  const input = new ReadAhead(file, start.offset, size, PIECE_BYTES);
+  const input = new ReadAhead(file, start.offset, size, PIECE_BYTES, FIRST_PIECE_BYTES);
   try {
     return await scanFrom(input, file, size, seed, start, onRecord);
   } finally {

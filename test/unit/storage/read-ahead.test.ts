@@ -91,3 +91,18 @@ test("after settle nothing is being read, though a piece was ahead", async () =>
   await input.settle();
   expect(reading()).toBe(0);
 });
+
+test("pieces grow from the first to the largest, and every byte is handed out once", async () => {
+  const content = numbers(101);
+  const { file } = fileOf(content);
+  const sizes: number[] = [];
+  const input = new ReadAhead(file, 1, content.length, 32, 4);
+  const taken: number[] = [];
+  while (await input.fill(1)) {
+    sizes.push(input.bytes.length);
+    taken.push(...input.bytes);
+    input.skip(input.bytes.length);
+  }
+  expect(sizes).toEqual([4, 8, 16, 32, 32, 8]);
+  expect(taken).toEqual([...content.subarray(1)]);
+});
