@@ -8,6 +8,7 @@
  */
 import { present } from "../invariant.ts";
 import type { Lsn, Seq } from "../types.ts";
+import type { EntryRun } from "./entry-run.ts";
 import type { Records } from "./records.ts";
 import { NO_SLOT, type Slot } from "./rows.ts";
 import type { VersionVector } from "./version-vector.ts";
@@ -45,13 +46,7 @@ export class ChangeLog {
 
   /** Adds a position at the end. The slot has its new lsn already, which is above all others. */
   append(slot: Slot, lsn: Lsn): void {
-    let chunk = this.#chunks.at(-1);
-    if (chunk === undefined || chunk.length === CHUNK_POSITIONS || lsn - chunk.base > OFFSET_MAX) {
-      if (chunk !== undefined) this.#seal(chunk);
-      chunk = newChunk(lsn, chunk === undefined ? CHUNK_POSITIONS_MIN : CHUNK_POSITIONS);
-      this.#chunks.push(chunk);
-      this.#bases.push(lsn);
-    }
+    const chunk = this.#chunkFor(lsn);
     if (chunk.length === chunk.slots.length) resize(chunk, chunk.length * 2);
     chunk.offsets[chunk.length] = lsn - chunk.base;
     chunk.slots[chunk.length] = slot;
@@ -59,6 +54,28 @@ export class ChangeLog {
     chunk.alive += 1;
     // A chunk that was squeezed may have become the last one, and fill up again.
     chunk.highest = undefined;
+  }
+
+  /** As `append`, of all entries of a run. */
+  appendRun({ count, lsns, slots }: EntryRun): void {
+    for (let index = 0; index < count; ) {
+      const chunk = this.#chunkFor(lsns[index]!);
+      const { base, length } = chunk;
+      const positions = Math.min(count - index, CHUNK_POSITIONS - length);
+      if (length + positions > chunk.slots.length) resize(chunk, capacityFor(length + positions));
+      const { offsets } = chunk;
+      let at = length;
+      for (; at < length + positions; at += 1) {
+        const offset = lsns[index + at - length]! - base;
+        if (offset > OFFSET_MAX) break;
+        offsets[at] = offset;
+      }
+      chunk.slots.set(slots.subarray(index, index + at - length), length);
+      index += at - length;
+      chunk.alive += at - length;
+      chunk.length = at;
+      chunk.highest = undefined;
+    }
   }
 
   /** The slot that was at `lsn` has moved on, or is gone. */
@@ -108,6 +125,17 @@ export class ChangeLog {
       if (origin !== undefined && !vector.covers(origin, seq)) return false;
     }
     return true;
+  }
+
+  /** The last chunk, or a new one if `lsn` does not go into it. */
+  #chunkFor(lsn: Lsn): Chunk {
+    const last = this.#chunks.at(-1);
+    if (last !== undefined && last.length < CHUNK_POSITIONS && lsn - last.base <= OFFSET_MAX) return last;
+    if (last !== undefined) this.#seal(last);
+    const chunk = newChunk(lsn, last === undefined ? CHUNK_POSITIONS_MIN : CHUNK_POSITIONS);
+    this.#chunks.push(chunk);
+    this.#bases.push(lsn);
+    return chunk;
   }
 
   /** The last chunk that begins at or before `lsn`; -1 if there is none. */
@@ -211,6 +239,13 @@ function newChunk(base: Lsn, capacity: number): Chunk {
     alive: 0,
     highest: undefined,
   };
+}
+
+/** What doubling comes to. */
+function capacityFor(positions: number): number {
+  let capacity = CHUNK_POSITIONS_MIN;
+  while (capacity < positions) capacity *= 2;
+  return capacity;
 }
 
 function resize(chunk: Chunk, capacity: number): void {

@@ -160,15 +160,14 @@ export class CoreState {
     this.table.set(entry, lsn);
   }
 
-  /** As `load`, of many entries, into a state that has seen nothing else. False: a key came twice, the state is of no use. */
-  loadRun(run: EntryRun): boolean {
-    if (run.count === 0) return true;
+  /** As `load`, of one entry at least, into a state that has seen nothing else. To be followed as `EntryTable.load` says. */
+  loadRun(run: EntryRun): void {
     assert(run.lsns[0]! > this.#lsn, "entries of a snapshot ascend");
     this.#lsn = run.lsns[run.count - 1]!;
     for (let index = 0; index < run.count; index += 1) {
       if (run.stamps[index]! > this.#highestStamp) this.#highestStamp = run.stamps[index]!;
     }
-    return this.table.load(run);
+    this.table.load(run);
   }
 
   /** Ends loading: the snapshot was cut at `lsn`, under `origin`. */

@@ -4,6 +4,8 @@
  */
 import type { Origin } from "../types.ts";
 
+/** Where in a record its key begins. */
+export const RECORD_KEY_AT = 4;
 /** Entries that a run holds at most. */
 export const RUN_ENTRIES_MAX = 1024;
 
@@ -24,9 +26,12 @@ export class EntryRun {
   origins: Origin[] = [];
   /** Two words each: the entry hash; zeros for a tombstone. */
   readonly hashes = new Uint32Array(RUN_ENTRIES_MAX * 2);
+  readonly keyHashes = new Uint32Array(RUN_ENTRIES_MAX);
   /** A record each: the key hash (u32, little-endian), key, value, zeros up to a multiple of 4. What is behind `byteLength` is no part of it. */
   bytes: Uint8Array = new Uint8Array(0);
   byteLength = 0;
+  /** Where each record begins in `bytes`, and behind them where the last one ends. */
+  readonly starts = new Uint32Array(RUN_ENTRIES_MAX + 1);
   /** Where the table has them. */
   readonly slots = new Uint32Array(RUN_ENTRIES_MAX);
   #view = new DataView(this.bytes.buffer);
@@ -39,19 +44,25 @@ export class EntryRun {
     this.origins = [];
   }
 
-  /** Takes entries whose columns were filled in by hand, with their records. */
-  adopt(count: number, records: Uint8Array): void {
+  /**
+   * Takes entries whose columns were filled in by hand, with their records, and finds where each record begins.
+   * Returns whether the records have the length that those of keys and values give; if not, the run is of no use.
+   */
+  adopt(count: number, records: Uint8Array): boolean {
     this.count = count;
     this.bytes = records;
     this.byteLength = records.length;
-  }
-
-  /** Bytes that the records should have, by their lengths. */
-  recordsLength(): number {
-    let sum = 0;
-    for (let index = 0; index < this.count; index += 1)
-      sum += recordBytes(this.keyLengths[index]!, this.valueLengths[index]!);
-    return sum;
+    const { starts, keyLengths, valueLengths, keyHashes } = this;
+    let at = 0;
+    for (let index = 0; index < count; index += 1) {
+      starts[index] = at;
+      at += recordBytes(keyLengths[index]!, valueLengths[index]!);
+    }
+    starts[count] = at;
+    if (at !== records.length) return false;
+    const view = new DataView(records.buffer, records.byteOffset, records.length);
+    for (let index = 0; index < count; index += 1) keyHashes[index] = view.getUint32(starts[index]!, true);
+    return true;
   }
 
   /** The index of an origin, which is added if it is new. */
@@ -62,10 +73,16 @@ export class EntryRun {
     return this.#recent;
   }
 
-  /** Adds a record. @param source  has key and value at `start`; readable up to the next multiple of 4 behind them */
-  addRecord(keyHash: number, source: DataView, start: number, length: number): void {
+  /**
+   * Adds the record of the entry at `index`, behind those before it.
+   * @param source  has key and value at `start`; readable up to the next multiple of 4 behind them
+   */
+  addRecord(index: number, keyHash: number, source: DataView, start: number, length: number): void {
     const at = this.byteLength;
     const end = at + 4 + ((length + 3) & ~3);
+    this.starts[index] = at;
+    this.starts[index + 1] = end;
+    this.keyHashes[index] = keyHash;
     if (end > this.bytes.length) this.#grow(end);
     const view = this.#view;
     view.setUint32(at, keyHash, true);

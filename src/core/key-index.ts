@@ -15,6 +15,8 @@ const BUCKET_SHIFT = 32 - Math.log2(DIGEST_BUCKETS);
 const CELLS_MIN = 4;
 /** How full a bucket gets before it grows. */
 const LOAD_MAX = 0.8;
+/** Between two pauses of `load`: some 0.1 ms of work. */
+const STEP_SLOTS = 8192;
 /** Never written to: it is full as soon as it has a key. */
 const NO_CELLS = new Uint32Array(1);
 /** To be copied: made one by one, the buckets take most of the time that opening an empty store does. */
@@ -38,9 +40,7 @@ export class KeyIndex {
 
   /** Buckets that grow from now on become at once as large as so many keys in all will make them. */
   expect(keys: number): void {
-    let cells = CELLS_MIN;
-    while (cells * DIGEST_BUCKETS * LOAD_MAX < keys) cells *= 2;
-    this.#cellsMin = cells;
+    this.#cellsMin = cellsFor(keys / DIGEST_BUCKETS);
   }
 
   find(key: Uint8Array, hash: number): Slot {
@@ -65,24 +65,79 @@ export class KeyIndex {
     put(this.#cells[bucket]!, slot, hash);
   }
 
-  /** As `add`, unless the index has the key already: returns whether it had not. */
-  addNew(slot: Slot, hash: number): boolean {
-    const { rows } = this.#records;
-    const bucket = bucketOf(hash);
-    const count = this.#counts[bucket]! + 1;
-    if (count > this.#cells[bucket]!.length * LOAD_MAX) this.#grow(bucket);
-    const cells = this.#cells[bucket]!;
-    const mask = cells.length - 1;
-    const tag = tagOf(hash);
-    let at = hash & mask;
-    for (let cell = cells[at]!; cell !== 0; at = (at + 1) & mask, cell = cells[at]!) {
-      if (cell >>> SLOT_BITS !== tag) continue;
-      const held = (cell & SLOT_MASK) - 1;
-      if (rows.hashAt(held) === hash && this.#records.hasKey(held, this.#records.keyAt(slot))) return false;
+  /**
+   * Fills an empty index with the slots below `slots`, whose keys are to be different: the generator is false in the end
+   * if they are not, and the index is of no use then. It pauses after every few thousand slots.
+   *
+   * The slots are dealt out to their buckets first, and then go into one bucket after the other: each slot on its own
+   * would find nothing of its bucket at hand.
+   */
+  *load(slots: number): Generator<undefined, boolean> {
+    const counts = this.#counts;
+    for (let from = 0; from < slots; from += STEP_SLOTS) {
+      this.#countBuckets(from, Math.min(from + STEP_SLOTS, slots));
+      yield;
     }
-    cells[at] = ((tag << SLOT_BITS) | (slot + 1)) >>> 0;
-    this.#counts[bucket] = count;
+    // Where the next slot of each bucket goes.
+    const ends = new Uint32Array(DIGEST_BUCKETS);
+    for (let bucket = 1; bucket < DIGEST_BUCKETS; bucket += 1) ends[bucket] = ends[bucket - 1]! + counts[bucket - 1]!;
+    const dealt = new Uint32Array(slots * 2);
+    for (let from = 0; from < slots; from += STEP_SLOTS) {
+      this.#deal(from, Math.min(from + STEP_SLOTS, slots), ends, dealt);
+      yield;
+    }
+    for (let bucket = 0, pause = STEP_SLOTS; bucket < DIGEST_BUCKETS; bucket += 1) {
+      const end = ends[bucket]!;
+      if (!this.#fill(bucket, dealt.subarray((end - counts[bucket]!) * 2, end * 2))) return false;
+      if (end < pause) continue;
+      pause = end + STEP_SLOTS;
+      yield;
+    }
     return true;
+  }
+
+  #countBuckets(from: Slot, to: Slot): void {
+    const { rows } = this.#records;
+    const counts = this.#counts;
+    for (let slot = from; slot < to; slot += 1) counts[bucketOf(rows.hashAt(slot))]! += 1;
+  }
+
+  /** Hashes and slots, side by side. */
+  #deal(from: Slot, to: Slot, ends: Uint32Array, dealt: Uint32Array): void {
+    const { rows } = this.#records;
+    for (let slot = from; slot < to; slot += 1) {
+      const hash = rows.hashAt(slot);
+      const bucket = bucketOf(hash);
+      const at = ends[bucket]! * 2;
+      dealt[at] = hash;
+      dealt[at + 1] = slot;
+      ends[bucket]! += 1;
+    }
+  }
+
+  /** Returns whether all keys are different. */
+  #fill(bucket: number, dealt: Uint32Array): boolean {
+    const { length } = dealt;
+    if (length === 0) return true;
+    const cells = new Uint32Array(cellsFor(length / 2));
+    this.#cells[bucket] = cells;
+    const mask = cells.length - 1;
+    for (let next = 0; next < length; next += 2) {
+      const hash = dealt[next]!;
+      const slot = dealt[next + 1]!;
+      const tag = tagOf(hash);
+      let at = hash & mask;
+      for (let cell = cells[at]!; cell !== 0; at = (at + 1) & mask, cell = cells[at]!) {
+        if (cell >>> SLOT_BITS === tag && this.#hasKeyOf((cell & SLOT_MASK) - 1, slot, hash)) return false;
+      }
+      cells[at] = ((tag << SLOT_BITS) | (slot + 1)) >>> 0;
+    }
+    return true;
+  }
+
+  /** Whether the key of `slot`, with that hash, is that of `held`. */
+  #hasKeyOf(held: Slot, slot: Slot, hash: number): boolean {
+    return this.#records.rows.hashAt(held) === hash && this.#records.hasKey(held, this.#records.keyAt(slot));
   }
 
   remove(slot: Slot, hash: number): void {
@@ -119,6 +174,12 @@ export class KeyIndex {
     }
     this.#cells[bucket] = cells;
   }
+}
+
+function cellsFor(keys: number): number {
+  let cells = CELLS_MIN;
+  while (cells * LOAD_MAX < keys) cells *= 2;
+  return cells;
 }
 
 function put(cells: Uint32Array, slot: Slot, hash: number): void {

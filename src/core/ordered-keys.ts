@@ -78,7 +78,7 @@ export class OrderedKeys {
   /**
    * Adds slots in the order of their keys, of which the first `sharedLength` bytes are the same.
    *
-   * @param cells  pairs: the four bytes of a key behind the shared ones, and its slot; up to 512
+   * @param cells  pairs: the four bytes of a key behind the shared ones, and its slot; up to 512. They are kept
    * @returns whether it fits: the first key is above all that are there, and the words ascend; if not, nothing is added
    */
   addRun(sharedLength: number, cells: Uint32Array): boolean {
@@ -95,11 +95,7 @@ export class OrderedKeys {
       for (let at = 1; at < cells.length; at += 2) this.add(cells[at]!, this.#records.keyAt(cells[at]!));
       return true;
     }
-    const chunk = newChunk(CHUNK_SLOTS);
-    chunk.cells.set(cells);
-    chunk.length = length;
-    chunk.sorted = length;
-    chunk.shared = shared;
+    const chunk: Chunk = { cells, length, sorted: length, shared };
     if (this.#chunks.length === 1 && last.length === 0) this.#chunks[0] = chunk;
     else {
       this.#chunks.push(chunk);
@@ -343,7 +339,7 @@ function resize(chunk: Chunk, capacity: number): void {
 
 function append(chunk: Chunk, slot: Slot, word: number): void {
   const { length } = chunk;
-  if (length * 2 === chunk.cells.length) resize(chunk, length * 2);
+  if (length * 2 === chunk.cells.length) resize(chunk, Math.min(length * 2, CHUNK_SLOTS));
   const { cells } = chunk;
   // Keys that come in order need no sorting.
   if (chunk.sorted === length && (length === 0 || cells[length * 2 - 2]! < word)) chunk.sorted = length + 1;

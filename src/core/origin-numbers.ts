@@ -1,5 +1,6 @@
 import { assert, present } from "../invariant.ts";
 import type { Origin } from "../types.ts";
+import type { EntryRun } from "./entry-run.ts";
 import { hashKey } from "./hash.ts";
 
 /** Numbers fit 16 bits, as `ORIGINS_MAX` promises. */
@@ -30,6 +31,20 @@ export class OriginNumbers {
     }
     named.uses += 1;
     return named.number;
+  }
+
+  /** The numbers for one more entry each of a run, by the index of the origin in the run. */
+  acquireAll({ origins, originIndexes, count }: EntryRun): Uint32Array {
+    const uses = new Uint32Array(origins.length);
+    if (origins.length === 1) uses[0] = count;
+    else for (let index = 0; index < count; index += 1) uses[originIndexes[index]!]! += 1;
+    for (const [index, origin] of origins.entries()) {
+      const more = uses[index]!;
+      if (more === 0) continue;
+      uses[index] = this.acquire(origin);
+      this.#at(uses[index]).uses += more - 1;
+    }
+    return uses;
   }
 
   /** One entry less refers to `number`. */

@@ -1,7 +1,7 @@
 /** The entries of a table by slot: columns for what has a fixed size, slabs for the bytes. Knows no keys. */
 import { assert, present } from "../invariant.ts";
 import type { Entry, Lsn, Millis, Origin } from "../types.ts";
-import { type EntryRun, RUN_ENTRIES_MAX, recordBytes } from "./entry-run.ts";
+import { type EntryRun, RUN_ENTRIES_MAX } from "./entry-run.ts";
 import { ExpiryQueue } from "./expiry-queue.ts";
 import { hashEntry } from "./hash.ts";
 import { OriginNumbers } from "./origin-numbers.ts";
@@ -32,31 +32,16 @@ export class Records {
     return slot;
   }
 
-  /** Stores entries whose keys are new, and fills in their slots. To be used before any slot has been released. */
+  /** Stores entries whose keys are new, and fills in their slots, side by side. To be used before any slot has been released. */
   addRun(run: EntryRun): void {
-    const { rows } = this;
-    for (let index = 0; index < run.count; index += 1) run.slots[index] = rows.allocate();
-    const first = run.slots[0]!;
+    const { rows, expiry } = this;
+    const { count, slots, expiries, valueLengths } = run;
+    const first = rows.allocateRun(count);
+    for (let index = 0; index < count; index += 1) slots[index] = first + index;
     this.#slabs.addRun(first, run, places);
-    const { bytes } = run;
-    const view = new DataView(bytes.buffer, bytes.byteOffset, run.byteLength);
-    for (let index = 0, at = 0; index < run.count; index += 1) {
-      const slot = first + index;
-      assert(run.slots[index] === slot, "a run has slots side by side");
-      const keyLength = run.keyLengths[index]!;
-      const valueLength = run.valueLengths[index]!;
-      rows.setKey(slot, view.getUint32(at, true), keyLength);
-      rows.setPlace(slot, places[index]!);
-      rows.setValueLength(slot, valueLength);
-      const origin = this.#origins.acquire(present(run.origins[run.originIndexes[index]!], "an entry has an origin"));
-      rows.setOrder(slot, run.stamps[index]!, origin, run.seqs[index]!);
-      rows.setLsn(slot, run.lsns[index]!);
-      if (run.expiries[index]! > 0) this.expiry.set(slot, run.expiries[index]!, valueLength >= 0);
-      const lanes = rows.hashWords(slot);
-      const lanesAt = rows.hashIndex(slot);
-      lanes[lanesAt] = run.hashes[index * 2]!;
-      lanes[lanesAt + 1] = run.hashes[index * 2 + 1]!;
-      at += recordBytes(keyLength, valueLength);
+    rows.setRun(first, run, places, this.#origins.acquireAll(run));
+    for (let index = 0; index < count; index += 1) {
+      if (expiries[index]! > 0) expiry.set(first + index, expiries[index]!, valueLengths[index]! >= 0);
     }
   }
 
@@ -76,7 +61,7 @@ export class Records {
     const lanesAt = rows.hashIndex(slot);
     run.hashes[index * 2] = lanes[lanesAt]!;
     run.hashes[index * 2 + 1] = lanes[lanesAt + 1]!;
-    run.addRecord(rows.hashAt(slot), this.viewAt(slot), this.startAt(slot), this.lengthAt(slot));
+    run.addRecord(index, rows.hashAt(slot), this.viewAt(slot), this.startAt(slot), this.lengthAt(slot));
   }
 
   /** Replaces the entry of a slot by one with the same key. Copies its value. */

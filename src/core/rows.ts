@@ -4,6 +4,7 @@
  */
 import { assert } from "../invariant.ts";
 import type { Lsn, Seq, Stamp } from "../types.ts";
+import type { EntryRun } from "./entry-run.ts";
 import type { Place } from "./slabs.ts";
 
 /** Names an entry of a table as long as its key is there. */
@@ -51,6 +52,46 @@ export class Rows {
     if (page === undefined || (this.#end & PAGE_MASK) * HEAD >= page.length) this.#grow();
     this.#end += 1;
     return this.#end - 1;
+  }
+
+  /** So many slots side by side, as `allocate`. Before any slot has been released. @returns the first */
+  allocateRun(count: number): Slot {
+    const first = this.#end;
+    const end = first + count;
+    assert(this.#free === NO_SLOT, "slots side by side are asked for before any is released");
+    assert(end <= SLOTS_MAX, "a store has below 2^26 keys");
+    while (this.#end < end) {
+      const at = this.#end & PAGE_MASK;
+      const pageRows = (this.#heads[this.#end >>> PAGE_BITS]?.length ?? 0) / HEAD;
+      if (at >= pageRows) this.#grow();
+      else this.#end = Math.min(end, this.#end - at + pageRows);
+    }
+    return first;
+  }
+
+  /** Sets all columns of the slots from `first` on. @param originNumbers  by the index of the origin in the run */
+  setRun(first: Slot, run: EntryRun, places: Uint32Array, originNumbers: Uint32Array): void {
+    const { keyHashes, keyLengths, valueLengths, originIndexes, stamps, seqs, lsns, hashes } = run;
+    for (let index = 0; index < run.count; ) {
+      const slot = first + index;
+      const page = slot >>> PAGE_BITS;
+      const at = slot & PAGE_MASK;
+      const head = this.#heads[page]!;
+      const body = this.#bodies[page]!;
+      const words = this.#words[page]!;
+      const end = Math.min(run.count, index + PAGE_ROWS - at);
+      for (let headAt = at * HEAD, bodyAt = at * BODY; index < end; index += 1, headAt += HEAD, bodyAt += BODY) {
+        head[headAt] = keyHashes[index]!;
+        head[headAt + 1] = places[index]!;
+        head[headAt + 2] = keyLengths[index]! | (originNumbers[originIndexes[index]!]! << 16);
+        head[headAt + 3] = valueLengths[index]! + 1;
+        body[bodyAt] = stamps[index]!;
+        body[bodyAt + 1] = seqs[index]!;
+        body[bodyAt + 2] = lsns[index]!;
+        words[bodyAt * 2 + HASH_WORDS_AT] = hashes[index * 2]!;
+        words[bodyAt * 2 + HASH_WORDS_AT + 1] = hashes[index * 2 + 1]!;
+      }
+    }
   }
 
   /** Gives a slot back. Its lsn becomes 0: no position of the change log refers to it any more. */

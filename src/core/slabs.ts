@@ -8,7 +8,7 @@
  * of its own, which need never be moved.
  */
 import { assert, present } from "../invariant.ts";
-import { type EntryRun, recordBytes } from "./entry-run.ts";
+import type { EntryRun } from "./entry-run.ts";
 import type { Slot } from "./rows.ts";
 
 /** Where a record is. Opaque; fits 32 bits. */
@@ -89,26 +89,27 @@ export class Slabs {
    * Stores the records of a run in slots from `first` on: whole stretches of them with one copy.
    * @param places  gets the place of each
    */
-  addRun(first: Slot, run: EntryRun, places: Uint32Array): void {
-    for (let index = 0, at = 0; index < run.count; ) {
+  addRun(first: Slot, { bytes, starts, count }: EntryRun, places: Uint32Array): void {
+    for (let index = 0; index < count; ) {
+      const from = starts[index]!;
+      const size = starts[index + 1]! - from;
+      const place = this.#reserve(first + index, size);
+      const slab = this.#slab(place, first + index);
+      const shift = startOf(place) - HEADER_BYTES - from;
       const begin = index;
-      const from = at;
-      let size = recordBytes(run.keyLengths[index]!, run.valueLengths[index]!);
-      const start = this.#reserve(first + index, size);
-      const slab = this.#slab(start, first + index);
-      places[index++] = start;
-      at += size;
-      // What follows and fits goes along.
-      for (; start !== OWN && index < run.count; at += size) {
-        size = recordBytes(run.keyLengths[index]!, run.valueLengths[index]!);
-        if (size > OWN_BYTES_MIN || slab.end + size > slab.bytes.length) break;
-        places[index] = this.#reserve(first + index, size);
-        index += 1;
+      places[index++] = place;
+      if (place !== OWN) {
+        // What follows and fits goes along.
+        const fitting = slab.bytes.length - shift;
+        for (; index < count && starts[index + 1]! <= fitting; index += 1) {
+          if (starts[index + 1]! - starts[index]! > OWN_BYTES_MIN) break;
+          places[index] = place + (starts[index]! - from) / 4;
+        }
+        this.#usedBytes += starts[index]! + shift - slab.end;
+        slab.end = starts[index]! + shift;
       }
-      slab.bytes.set(run.bytes.subarray(from, at), startOf(start) - HEADER_BYTES);
-      for (let n = begin; n < index; n += 1) {
-        slab.view.setUint32(startOf(places[n]!) - HEADER_BYTES, first + n, true);
-      }
+      slab.bytes.set(bytes.subarray(from, starts[index]), from + shift);
+      for (let at = begin; at < index; at += 1) slab.view.setUint32(starts[at]! + shift, first + at, true);
     }
   }
 

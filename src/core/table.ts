@@ -16,7 +16,7 @@ import { RESERVED_PREFIX_BYTE } from "../limits.ts";
 import type { Entry, Lsn, Millis, Origin, Seq, Stamp } from "../types.ts";
 import { ChangeLog } from "./change-log.ts";
 import { Digest } from "./digest.ts";
-import { type EntryRun, RUN_ENTRIES_MAX } from "./entry-run.ts";
+import { type EntryRun, RECORD_KEY_AT, RUN_ENTRIES_MAX } from "./entry-run.ts";
 import { hashKey } from "./hash.ts";
 import { bucketOf, KeyIndex } from "./key-index.ts";
 import { OrderedKeys } from "./ordered-keys.ts";
@@ -110,22 +110,24 @@ export class EntryTable {
 
   /**
    * Takes entries that it gave in `copyChanges`, here or elsewhere, and fills in their slots, which count up from 0.
-   * Only for a table that has seen nothing else; its keys have to be put in order before it is used (`loadOrder`).
-   *
-   * @returns false if a key is there already: the table is of no use then
+   * Only for a table that has seen nothing else; its keys have to be put in order (`loadOrder`) and made known
+   * (`loaded`) before it is used.
    */
-  load(run: EntryRun): boolean {
+  load(run: EntryRun): void {
+    assert(run.lsns[0]! > this.#lastLsn, "lsns ascend");
     this.#records.addRun(run);
-    for (let index = 0; index < run.count; index += 1) {
-      const slot = run.slots[index]!;
-      const lsn = run.lsns[index]!;
-      assert(lsn > this.#lastLsn, "lsns ascend");
-      this.#lastLsn = lsn;
-      if (!this.#index.addNew(slot, this.#records.rows.hashAt(slot))) return false;
-      this.#log.append(slot, lsn);
-      this.#count(slot, 1);
-    }
-    return true;
+    this.#log.appendRun(run);
+    this.#lastLsn = run.lsns[run.count - 1]!;
+    this.#digest.addRun(run);
+    this.#countRun(run);
+  }
+
+  /**
+   * Makes the keys of all loaded entries known. To be walked to its end, with turns for others between its steps; false
+   * in the end if a key has come twice: the table is of no use then.
+   */
+  loaded(): Generator<undefined, boolean> {
+    return this.#index.load(this.size);
   }
 
   /** Puts loaded entries in the order of their keys: as `OrderedKeys.addRun`, the whole order from its beginning on. */
@@ -299,6 +301,18 @@ export class EntryTable {
   #leaveValue(slot: Slot): number {
     if (this.#views.size > 0 && this.#records.hasValue(slot)) this.#views.save(this.#records, slot);
     return this.#records.lengthAt(slot);
+  }
+
+  #countRun({ count, bytes, starts, keyLengths, valueLengths }: EntryRun): void {
+    let sum = 0;
+    for (let index = 0; index < count; index += 1) {
+      const valueLength = valueLengths[index]!;
+      sum += keyLengths[index]! + Math.max(valueLength, 0);
+      if (bytes[starts[index]! + RECORD_KEY_AT] === RESERVED_PREFIX_BYTE) continue;
+      if (valueLength >= 0) this.#live += 1;
+      else this.#tombstones += 1;
+    }
+    this.#bytes += sum;
   }
 
   /** Adds the entry to the counters and the digest, or takes it out. */

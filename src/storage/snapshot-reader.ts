@@ -25,6 +25,8 @@ import { OrderLoader } from "./snapshot-order.ts";
 
 /** Read at once, and worked through between two turns of the event loop; a block may be larger. */
 const PIECE_BYTES = 128 * 1024;
+/** As much as a block has. */
+const FIRST_PIECE_BYTES = 64 * 1024;
 
 /** Gets each block but the footer, valid during the call. A DecodeError from here means a damaged snapshot. */
 type OnBlock = (kind: BlockKind, payload: Uint8Array, fileBytes: number) => void;
@@ -51,6 +53,9 @@ export async function loadSnapshot(
     onProgress(fileBytes);
   });
   if (footer === undefined || !loading.isWhole(footer)) return undefined;
+  // Most of it is done by now: only if there is little order, as among tombstones, much is left.
+  while (!loading.indexNext()) await turnOf(file);
+  if (loading.isTwice) return undefined;
   state.loaded(header.lsn, makeOrigin(header.nodeId, header.epoch));
   return footer;
 }
@@ -62,7 +67,10 @@ class Loading {
   readonly #run = new EntryRun();
   readonly #order: OrderLoader;
   #entries = 0;
-  #ordering = false;
+  #format: BlockKind | undefined;
+  /** Begun behind the last entry. */
+  #indexing: Generator<undefined, boolean> | undefined;
+  #isTwice = false;
 
   constructor(state: CoreState, lsnMax: Lsn) {
     this.#state = state;
@@ -79,11 +87,11 @@ class Loading {
       case "columns":
         return this.#takeColumns(payload);
       case "order":
-        this.#ordering = true;
+        this.indexNext();
         for (const piece of decodeOrder(payload)) this.#order.add(piece);
         return;
       case "unordered":
-        this.#ordering = true;
+        this.indexNext();
         return this.#order.addUnordered(decodeUnordered(payload));
       case "entries":
         return this.#takeEntries(payload);
@@ -99,19 +107,39 @@ class Loading {
     return footer.entries === this.#entries && this.#order.left === 0;
   }
 
+  /** Whether a key came twice; certain once `indexNext` was true. */
+  get isTwice(): boolean {
+    return this.#isTwice;
+  }
+
+  /** Goes on to make the keys of columns known, a step at a time. Returns whether it is done. */
+  indexNext(): boolean {
+    if (this.#format !== "columns") return true;
+    this.#indexing ??= this.#state.table.loaded();
+    const { done = false, value } = this.#indexing.next();
+    this.#isTwice ||= value === false;
+    return done;
+  }
+
   #takeColumns(payload: Uint8Array): void {
     const run = this.#run;
     decodeRun(payload, run);
     this.#checkPlaces(run.lsns[0] ?? 0, run.lsns[run.count - 1] ?? 0);
-    if (this.#ordering) throw new DecodeError("entries behind the order");
-    if (this.#state.table.size !== this.#entries) throw new DecodeError("entries of two formats");
-    if (!this.#state.loadRun(run)) throw new DecodeError("a key comes twice");
+    this.#expectFormat("columns");
+    this.#state.loadRun(run);
     this.#order.expect(run);
     this.#entries += run.count;
   }
 
+  #expectFormat(format: BlockKind): void {
+    if (this.#indexing !== undefined) throw new DecodeError("entries behind the order");
+    this.#format ??= format;
+    if (this.#format !== format) throw new DecodeError("entries of two formats");
+  }
+
   /** Of format 1: one by one. */
   #takeEntries(payload: Uint8Array): void {
+    this.#expectFormat("entries");
     const { entries, lsns } = decodeEntriesBlock(payload);
     entries.forEach((entry, index) => {
       const lsn = lsns[index] ?? 0;
@@ -124,6 +152,11 @@ class Loading {
   #checkPlaces(first: Lsn, last: Lsn): void {
     if (first <= this.#state.lsn || last > this.#lsnMax) throw new DecodeError("an entry out of its place");
   }
+}
+
+/** Lets others have a turn of the event loop: as reading does, by asking the disk for something. */
+async function turnOf(file: DiskFile): Promise<void> {
+  await file.size();
 }
 
 /** Whether the file is a whole snapshot, down to the SHA-256. @throws what the disk throws */
@@ -141,7 +174,7 @@ async function readBlocks(
   seed: number,
   onBlock: (...block: [...Parameters<OnBlock>, whole: Uint8Array]) => void,
 ): Promise<Footer | undefined> {
-  const input = new ReadAhead(file, FILE_HEADER_BYTES, await file.size(), PIECE_BYTES);
+  const input = new ReadAhead(file, FILE_HEADER_BYTES, await file.size(), PIECE_BYTES, FIRST_PIECE_BYTES);
   try {
     return await readFrom(input, seed, onBlock);
   } finally {
