@@ -54,6 +54,8 @@ export function isReserved(key: Uint8Array): boolean {
 
 /** Writes that wait, per peer, for their author to deliver them; one more is sent at once. */
 export const RELAY_WAITS_MAX = 10_000;
+/** Replicas whose way to us is known, or that a peer may ask us to hold back for it; of one more the oldest is forgotten. */
+export const SUPPLIED_AUTHORS_MAX = 1024;
 /** Bytes of refused entries kept per session for another try. */
 export const QUARANTINE_BYTES_MAX = 4 * 1024 * 1024;
 /** What one group commit takes, keys and values, bytes, unless a single batch is larger. */

@@ -84,7 +84,7 @@ export function sampleOps(chance: Chance, value: (chance: Chance) => Uint8Array)
 export function sampleMessage(chance: Chance, value: (chance: Chance) => Uint8Array): Message {
   const links = Array.from({ length: chance.below(4) }, () => sampleNodeId(chance));
   const buckets = Array.from({ length: chance.below(4) }, () => chance.below(2048));
-  switch (chance.below(11)) {
+  switch (chance.below(12)) {
     case 0:
       return sampleHello(chance, links);
     case 9:
@@ -116,6 +116,8 @@ export function sampleMessage(chance: Chance, value: (chance: Chance) => Uint8Ar
       return { type: "round", number: 3, members: links, low: sampleVector(chance), high: sampleVector(chance) };
     case 8:
       return { type: "frontier", vector: sampleVector(chance) };
+    case 10:
+      return { type: "supply", prune: links, graft: [sampleNodeId(chance)] };
     default:
       return { type: "bye", code: "closing", detail: sampleText(chance) };
   }

@@ -80,6 +80,8 @@ function describeMessage(message: Message): string {
       return `frontier ${pairs(message.vector)}`;
     case "ephemeral":
       return `ephemeral, of ${message.news.map(({ nodeId, version }) => `${nodeId}:${version}`).join(" ") || "nobody"}`;
+    case "supply":
+      return `supply, prune ${message.prune.join(", ") || "nobody"}, graft ${message.graft.join(", ") || "nobody"}`;
     case "bye":
       return `bye ${message.code}: ${message.detail}`;
     default:

@@ -20,6 +20,7 @@ import type {
   Page,
   Probe,
   Round,
+  Supply,
 } from "../sync/messages.ts";
 import { isEpoch, type NodeId, type Origin, type Seq } from "../types.ts";
 import { type ByteReader, type ByteWriter, DecodeError } from "./bytes.ts";
@@ -45,6 +46,7 @@ const LISTING = 8;
 const ROUND = 9;
 const FRONTIER = 10;
 const EPHEMERAL = 11;
+const SUPPLY = 12;
 
 const KINDS: ReadonlySet<number> = new Set([
   HELLO,
@@ -58,6 +60,7 @@ const KINDS: ReadonlySet<number> = new Set([
   ROUND,
   FRONTIER,
   EPHEMERAL,
+  SUPPLY,
 ]);
 
 const PAGE_LAST = 1;
@@ -132,6 +135,11 @@ export function writeMessage(writer: ByteWriter, message: Message): void {
       writer.varint(EPHEMERAL);
       writeEphemeral(writer, message);
       return;
+    case "supply":
+      writer.varint(SUPPLY);
+      writeLinks(writer, message.prune);
+      writeLinks(writer, message.graft);
+      return;
     case "links":
       writer.varint(LINKS);
       writeLinks(writer, message.links);
@@ -179,6 +187,8 @@ export function readMessage(kind: number, reader: ByteReader): Message | undefin
       return { type: "frontier", vector: readVector(reader, new EntriesReader(reader)) } satisfies Frontier;
     case EPHEMERAL:
       return readEphemeral(reader);
+    case SUPPLY:
+      return { type: "supply", prune: readLinks(reader), graft: readLinks(reader) } satisfies Supply;
     case BYE:
       return readBye(reader);
     default:

@@ -8,10 +8,23 @@ import type { Entry, Epoch, Millis, NodeId, Seq } from "../types.ts";
 export const PROTOCOL_VERSION_MIN = 1;
 export const PROTOCOL_VERSION_MAX = 1;
 
-export type Message = Hello | Page | Ack | Links | Probe | Digests | Listing | Round | Frontier | EphemeralNews | Bye;
+export type Message =
+  | Hello
+  | Page
+  | Ack
+  | Links
+  | Probe
+  | Digests
+  | Listing
+  | Round
+  | Frontier
+  | EphemeralNews
+  | Supply
+  | Bye;
 
 /** Bits of `Hello.features`: what the sender understands beyond the protocol version. Unknown ones are of no interest. */
 export const FEATURE_EPHEMERAL = 1;
+export const FEATURE_SUPPLY = 2;
 
 /** The first message of each side. Nothing else is understood before it. */
 export interface Hello {
@@ -33,7 +46,7 @@ export interface Hello {
   readonly wallClock: Millis;
   /** Up to where the sender's tombstones may be collected: who does not cover all of it has to settle first. */
   readonly frontier: VectorPairs;
-  /** See FEATURE_EPHEMERAL. 0 from replicas that know of none. */
+  /** See FEATURE_EPHEMERAL, FEATURE_SUPPLY. 0 from replicas that know of none. */
   readonly features: number;
 }
 
@@ -166,6 +179,15 @@ export interface EphemeralCell {
   readonly value: Uint8Array | null;
   /** The version of the set with which it came. Of several processes that have the key, the one with the highest wins. */
   readonly version: number;
+}
+
+/** Whose writes the sender wants passed on at once, and whose not. Only to peers with FEATURE_SUPPLY. */
+export interface Supply {
+  readonly type: "supply";
+  /** Writes of these come from somebody else: they are to wait, as if the sender were connected to their author. */
+  readonly prune: readonly NodeId[];
+  /** Writes of these are wanted at once again; takes back a prune, also one of this message. */
+  readonly graft: readonly NodeId[];
 }
 
 /** The sender ends the connection, and why: both sides log it. */

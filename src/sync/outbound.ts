@@ -8,12 +8,14 @@
 import type { CoreState } from "../core/core-state.ts";
 import { NO_SLOT } from "../core/table.ts";
 import { type VectorPairs, VersionVector } from "../core/version-vector.ts";
-import { type Entry, type Lsn, type NodeId, nodeIdOf, type Origin } from "../types.ts";
+import { SUPPLIED_AUTHORS_MAX } from "../limits.ts";
+import { type Entry, type Lsn, type NodeId, nodeIdOf, type Origin, type Seq } from "../types.ts";
 import type { Ready, SessionId } from "./committed.ts";
 import type { FlowLimits } from "./flow.ts";
 import type { Page } from "./messages.ts";
+import { RelayedRuns } from "./relayed-runs.ts";
 import type { Settling } from "./settling.ts";
-import { WaitingList } from "./waiting.ts";
+import { RELAY_WAIT_TICKS, WaitingList } from "./waiting.ts";
 
 /** What is durable here: the part of the state that may leave the replica. */
 export interface Durable {
@@ -30,8 +32,6 @@ interface Cut {
 }
 
 const NO_LINKS: ReadonlySet<NodeId> = new Set();
-/** Ticks that a write waits for its author to deliver it. */
-const RELAY_WAIT_TICKS = 6;
 /** Beyond this many cuts the newest ones are joined. */
 const CUTS_MAX = 512;
 /** What the peer holds already is passed by so many entries at a time, then others have their turn. */
@@ -51,8 +51,11 @@ export class Outbound {
   readonly #acked: VersionVector;
   /** What we have claimed in this session. */
   readonly #claimed: VersionVector;
+  readonly #relayed = new RelayedRuns();
   #links = NO_LINKS;
-  /** From whom the peer gets writes: those whom it is connected to, and itself. */
+  /** Whose writes the peer gets from somebody else, as it has told us. */
+  readonly #pruned = new Set<NodeId>();
+  /** Whose writes the peer gets without us: of those whom it is connected to, of those pruned, its own. */
   #authors = NO_LINKS;
   #phase: "catching-up" | "live" = "catching-up";
   /** Catch-up: everything up to here was sent, is covered by the peer, or waits. */
@@ -104,6 +107,11 @@ export class Outbound {
   /** Who the peer is connected to, as it has told us last. */
   get links(): ReadonlySet<NodeId> {
     return this.#links;
+  }
+
+  /** Whose writes the peer has asked us to hold back. */
+  get pruned(): ReadonlySet<NodeId> {
+    return this.#pruned;
   }
 
   get inFlightBytes(): number {
@@ -163,8 +171,28 @@ export class Outbound {
   /** The peer's direct connections: it gets their writes from them. Those that it lost are sent at once. */
   connectedTo(links: ReadonlySet<NodeId>, tick: number, durable: Durable): void {
     this.#links = links;
-    this.#authors = new Set(links).add(nodeIdOf(this.#peer));
+    this.#findAuthors();
     this.tick(tick, durable);
+  }
+
+  /**
+   * The peer gets the writes of the authors in `prune` from somebody else: they wait. Those of the authors in `graft` are
+   * sent at once again, with what waits.
+   */
+  supply(prune: readonly NodeId[], graft: readonly NodeId[], tick: number, durable: Durable): void {
+    for (const author of prune) {
+      this.#pruned.delete(author);
+      this.#pruned.add(author);
+      const [oldest] = this.#pruned;
+      if (this.#pruned.size > SUPPLIED_AUTHORS_MAX && oldest !== undefined) this.#pruned.delete(oldest);
+    }
+    for (const author of graft) this.#pruned.delete(author);
+    this.#findAuthors();
+    if (graft.length > 0) this.tick(tick, durable);
+  }
+
+  #findAuthors(): void {
+    this.#authors = new Set([...this.#links, ...this.#pruned, nodeIdOf(this.#peer)]);
   }
 
   /** The peer has durably applied all entries of our frames up to `frame`; 0: it has refused some. */
@@ -185,7 +213,7 @@ export class Outbound {
     }
     this.#waiting.dropCovered(this.#acked);
     this.pump(durable);
-    this.#claimReleased();
+    this.#claimReleased(durable);
   }
 
   /** Sends what has waited long enough for its author. */
@@ -194,10 +222,14 @@ export class Outbound {
     if (this.#waiting.size === 0) return;
     const entries: Entry[] = [];
     this.#waiting.dropCovered(this.#acked);
-    this.#waiting.endWaits(tick, this.#authors, this.#acked, (key) => this.#takeCurrent(key, durable, entries));
+    const send = (key: Uint8Array): boolean => this.#takeCurrent(key, durable, entries);
+    const late = this.#waiting.endWaits(tick, this.#authors, this.#acked, send);
+    // Whoever was to supply them does not: we do, until the peer says otherwise.
+    for (const author of late) this.#pruned.delete(author);
+    if (late.size > 0) this.#findAuthors();
     // In the midst of a catch-up they become part of its transfer, which does not end here.
     if (entries.length > 0) this.#sendPages(entries, null, 0, 0, this.#phase === "live");
-    this.#claimReleased();
+    this.#claimReleased(durable);
   }
 
   /** Catch-up: sends pages from the change log until the window is full or the end is reached. */
@@ -229,6 +261,7 @@ export class Outbound {
     const entries: Entry[] = [];
     let bytes = 0;
     for (const batch of ready.batches) {
+      if (batch.via !== undefined) this.#relayed.pass(batch.entries);
       if (batch.via === this.#session) continue;
       // Between batches a transfer may end, so that no batch is staged for another one's sake.
       if (bytes > this.#flow.pageBytes) {
@@ -250,7 +283,7 @@ export class Outbound {
       }
     }
     this.#cutAt(ready, durable);
-    const mark = this.#takeReleased();
+    const mark = this.#takeReleased(durable);
     const runTo = this.#runUnbroken ? durable.coverage.get(own) : 0;
     const needsRun = runTo > this.#claimed.get(own);
     if (needsRun) this.#claimed.raise(own, runTo);
@@ -260,11 +293,14 @@ export class Outbound {
   }
 
   /**
-   * Whether the peer will probably get an entry from its author. Its own, that others have brought, it has, and will say so;
+   * Whether the peer will probably get an entry without us. Its own, that others have brought, it has, and will say so;
    * if it does not, its disk was set back, and it has to see what it has lost.
    */
   #hasAuthor({ origin }: Entry): boolean {
-    return origin !== this.#state.origin && (origin === this.#peer || this.#links.has(nodeIdOf(origin)));
+    if (origin === this.#peer) return true;
+    if (origin === this.#state.origin) return false;
+    const author = nodeIdOf(origin);
+    return this.#links.has(author) || this.#pruned.has(author);
   }
 
   /** Whether the wait is over; adds the version of the key that is to be sent instead, if any. */
@@ -310,9 +346,10 @@ export class Outbound {
     this.#cursors = [];
     this.#runUnbroken = false;
     this.#cuts = [];
+    this.#relayed.clear();
     this.#cutFrom = this.#state.lsn;
     if (durable.lsn >= this.#cutFrom) this.#cutWhole(durable);
-    const mark = this.#takeReleased();
+    const mark = this.#takeReleased(durable);
     if (entries.length > 0 || mark !== null) this.#sendPages(entries, mark, 0, 0);
   }
 
@@ -321,6 +358,7 @@ export class Outbound {
     this.#cursor = cursor;
     this.#hasFallenBack = true;
     this.#runUnbroken = false;
+    this.#relayed.clear();
     this.#cuts = [];
     this.#cutFrom = undefined;
   }
@@ -347,8 +385,8 @@ export class Outbound {
   }
 
   /** What may be claimed now and was not yet; `null` if nothing. The cut that ends a catch-up is claimed even if empty. */
-  #takeReleased(): VectorPairs | null {
-    if (this.#cuts.length === 0) return null;
+  #takeReleased(durable: Durable): VectorPairs | null {
+    if (this.#cuts.length === 0 && this.#relayed.isEmpty) return null;
     const limit = this.#waiting.firstLsn;
     const released = new VersionVector();
     let whole = false;
@@ -360,11 +398,21 @@ export class Outbound {
       }
     }
     if (whole) this.#runUnbroken = true;
+    if (this.#runUnbroken) this.#takeRelayed(durable, released);
     return whole || released.size > 0 ? [...released] : null;
   }
 
-  #claimReleased(): void {
-    const mark = this.#phase === "live" ? this.#takeReleased() : null;
+  /** Of single origins more can be claimed, whatever waits of others. */
+  #takeRelayed({ coverage }: Durable, released: VersionVector): void {
+    const reached = (origin: Origin): Seq => Math.max(this.#claimed.get(origin), this.#acked.get(origin));
+    for (const [origin, seq] of this.#relayed.take(reached, coverage, (origin) => !this.#waiting.holds(origin))) {
+      this.#claimed.raise(origin, seq);
+      released.raise(origin, seq);
+    }
+  }
+
+  #claimReleased(durable: Durable): void {
+    const mark = this.#phase === "live" ? this.#takeReleased(durable) : null;
     if (mark !== null) this.#sendPages([], mark, 0, 0);
   }
 

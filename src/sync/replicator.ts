@@ -34,17 +34,20 @@ import { Inbound } from "./inbound.ts";
 import {
   type ByeCode,
   FEATURE_EPHEMERAL,
+  FEATURE_SUPPLY,
   type Hello,
   type Message,
   type Page,
   PROTOCOL_VERSION_MAX,
   PROTOCOL_VERSION_MIN,
+  type Supply,
 } from "./messages.ts";
 import { type Durable, Outbound } from "./outbound.ts";
 import { type Leaver, Seats, type SeatsOptions } from "./seats.ts";
 import { type Peer, Session } from "./session.ts";
 import { Settler } from "./settler.ts";
 import { type LocalWrite, StateWriter, type StateWriterOptions } from "./state-writer.ts";
+import { Arrivals, Suppliers } from "./suppliers.ts";
 
 /** The driver calls `tick` this often. All waiting is counted in ticks, so that a clock that jumps does no harm. */
 export const TICK_MS = 50;
@@ -101,6 +104,7 @@ export class Replicator {
   #frontierTold: number;
   readonly #probeTicks: number;
   readonly #ephemeral: EphemeralExchange<Session> | undefined;
+  readonly #suppliers: Suppliers<Session>;
 
   constructor(options: ReplicatorOptions) {
     const { state } = options;
@@ -114,6 +118,7 @@ export class Replicator {
     this.#probeTicks = Math.ceil((options.probeMs ?? PROBE_MS) / TICK_MS);
     const send = (session: Session, message: Message): number => this.#send(session, message);
     this.#flow = options.flow ?? FLOW_LIMITS;
+    this.#suppliers = new Suppliers(send);
     this.#settler = new Settler({
       state,
       durable: this.#durable,
@@ -145,6 +150,10 @@ export class Replicator {
   }
 
   // ---- reading -------------------------------------------------------------------------------
+
+  get #nodeId(): NodeId {
+    return nodeIdOf(this.#state.origin);
+  }
 
   get sessions(): IterableIterator<Session> {
     return this.#sessions.values();
@@ -332,7 +341,7 @@ export class Replicator {
       links: this.#seats.nodeIds,
       wallClock: now,
       frontier: [...this.#state.frontier],
-      features: this.#ephemeral === undefined ? 0 : FEATURE_EPHEMERAL,
+      features: FEATURE_SUPPLY | (this.#ephemeral === undefined ? 0 : FEATURE_EPHEMERAL),
     });
   }
 
@@ -496,6 +505,7 @@ export class Replicator {
     this.#showOwn(session);
     this.#settler.begin(session, session.peer, hello.frontier);
     if ((hello.features & FEATURE_EPHEMERAL) !== 0) this.#ephemeral?.join(session);
+    if ((hello.features & FEATURE_SUPPLY) !== 0) this.#suppliers.join(session);
     this.#tellLinks();
   }
 
@@ -530,6 +540,9 @@ export class Replicator {
         if (this.#ephemeral === undefined) session.reject("unknown-message");
         else this.#ephemeral.receive(session, message, this.#tick);
         return;
+      case "supply":
+        this.#supply(session, peer, message);
+        return;
       case "probe":
         peer.clockOffsetMs = message.wallClock - now;
         if (this.#options.repairs !== false) {
@@ -553,12 +566,20 @@ export class Replicator {
     if (!wasLive) this.#reportProgress(session, peer);
     const transfer = inbound.stage(page);
     if (transfer !== undefined) {
-      this.#apply(session, peer, transfer.entries, transfer.complete, now);
+      const arrivals = new Arrivals((author) => this.#seats.of(author) !== undefined || author === this.#nodeId);
+      this.#apply(session, peer, transfer.entries, transfer.complete, now, wasLive ? arrivals : undefined);
+      if (arrivals.byAuthor.size > 0) this.#suppliers.came(session.id, arrivals, this.#tick);
       session.framesApplied = session.framesReceived;
     }
     if (this.#sessions.get(session.id) !== session) return;
     if (!wasLive && inbound.live) this.#events.push({ type: "live", session: session.id, nodeId: peer.nodeId });
     if (this.#isSettled) this.#ack(session);
+  }
+
+  /** Of itself nobody is asked to be silent, and our own writes we know to send. */
+  #supply(session: Session, peer: Peer, { prune, graft }: Supply): void {
+    if (prune.includes(this.#nodeId) || prune.includes(peer.nodeId)) session.reject("absurd-supply");
+    else peer.outbound.supply(prune, graft, this.#tick, this.#durable);
   }
 
   #reportProgress({ id, entriesIn, entriesDue }: Session, { nodeId }: Peer): void {
@@ -573,7 +594,14 @@ export class Replicator {
     return false;
   }
 
-  #apply(session: Session, peer: Peer, entries: readonly Entry[], complete: boolean, now: Millis): void {
+  #apply(
+    session: Session,
+    peer: Peer,
+    entries: readonly Entry[],
+    complete: boolean,
+    now: Millis,
+    arrivals?: Arrivals,
+  ): void {
     const { origin: own, nextSeq } = this.#state;
     if (entries.some(({ origin, seq }) => origin === own && seq >= nextSeq)) {
       return this.#rotate(`"${peer.nodeId}" has writes of ours that we have not made`, now);
@@ -590,6 +618,7 @@ export class Replicator {
         inbound.refuse(entry);
       },
       accepted: (entry: Entry): void => inbound.accept(entry),
+      brings: arrivals === undefined ? undefined : (entry: Entry, isNew: boolean) => arrivals.note(entry.origin, isNew),
     };
     const claims = (): VectorPairs => (complete ? inbound.takeClaims(peer.origin, this.#state.covered) : []);
     this.#writer.apply(entries, session.id, now, outcome, claims);
@@ -708,6 +737,7 @@ export class Replicator {
     this.#settler.forget(session.id);
     this.#collector.forget(session.id);
     this.#ephemeral?.leave(session.id);
+    this.#suppliers.leave(session.id);
     const { peer } = session;
     if (peer === undefined || !this.#seats.leave(peer.nodeId, session)) return;
     this.#conflicts.expose(this.#durable.lsn);

@@ -90,6 +90,11 @@ export class Session {
     return this.peer?.outbound.links.has(nodeId) === true;
   }
 
+  /** Whether the peer has asked us not to send it that author's writes at once. */
+  hasPruned(author: NodeId): boolean {
+    return this.peer?.outbound.pruned.has(author) === true;
+  }
+
   reject(reason: string): void {
     this.rejects[reason] = (this.rejects[reason] ?? 0) + 1;
   }

@@ -58,6 +58,8 @@ export interface TransferOutcome {
   readonly meets?: ((entry: Entry, wins: boolean) => void) | undefined;
   /** The key now holds `entry` or what dominates it. */
   accepted(entry: Entry): void;
+  /** It replaces what its key holds; or (`isNew` is false) it was covered, or is what its key holds. */
+  readonly brings?: ((entry: Entry, isNew: boolean) => void) | undefined;
 }
 
 export class StateWriter {
@@ -191,10 +193,12 @@ export class StateWriter {
         outcome.meets?.(entry, true);
         winners.push(entry);
         this.#set(entry, false, expiryNow, unit);
+        outcome.brings?.(entry, true);
       } else if (!isCovered) {
         // A loser need not be admitted: what dominates it is here already.
         outcome.meets?.(entry, false);
-      }
+        if (outcome.brings !== undefined && this.#isHeld(entry)) outcome.brings(entry, false);
+      } else outcome.brings?.(entry, false);
       outcome.accepted(entry);
     }
     const { covered } = this.#state;
@@ -301,6 +305,13 @@ export class StateWriter {
     let seq = this.#state.nextSeq;
     const entries = again.map((entry) => ({ ...entry, origin, seq: seq++ }));
     if (entries.length > 0) this.#author(entries, now);
+  }
+
+  /** Whether its key holds this very write. */
+  #isHeld({ key, origin, seq }: Entry): boolean {
+    const { table } = this.#state;
+    const slot = table.find(key);
+    return slot !== NO_SLOT && table.seqAt(slot) === seq && table.originAt(slot) === origin;
   }
 
   #raiseFrontier(pairs: Iterable<readonly [Origin, Seq]>, unit: UnitBuilder): void {

@@ -10,6 +10,9 @@ import type { VersionVector } from "../core/version-vector.ts";
 import { type Lsn, type NodeId, nodeIdOf, type Origin, type Seq, type Stamp } from "../types.ts";
 import { bytesToText } from "./text.ts";
 
+/** How long a write waits for the peer to get it from somebody else. */
+export const RELAY_WAIT_TICKS = 6;
+
 export interface WaitingWrite {
   readonly key: Uint8Array;
   /** No mark may claim a cut at or behind this lsn while the write waits. */
@@ -26,6 +29,8 @@ export class WaitingList {
   readonly #writes = new Set<WaitingWrite>();
   /** The same by key, oldest first. */
   readonly #byKey = new Map<string, WaitingWrite[]>();
+  /** How many of each origin. */
+  readonly #counts = new Map<Origin, number>();
 
   get size(): number {
     return this.#writes.size;
@@ -37,9 +42,15 @@ export class WaitingList {
     return Number.POSITIVE_INFINITY;
   }
 
+  /** Whether a write of that origin is on the list. */
+  holds(origin: Origin): boolean {
+    return this.#counts.has(origin);
+  }
+
   /** Adds a write behind all others. */
   add(write: WaitingWrite): void {
     this.#writes.add(write);
+    this.#counts.set(write.origin, (this.#counts.get(write.origin) ?? 0) + 1);
     const name = bytesToText(write.key);
     const present = this.#byKey.get(name);
     if (present === undefined) this.#byKey.set(name, [write]);
@@ -50,7 +61,7 @@ export class WaitingList {
   supersede(key: Uint8Array): void {
     if (this.#writes.size === 0) return;
     const name = bytesToText(key);
-    for (const write of this.#byKey.get(name) ?? []) this.#writes.delete(write);
+    for (const write of this.#byKey.get(name) ?? []) this.#remove(write);
     this.#byKey.delete(name);
   }
 
@@ -68,8 +79,15 @@ export class WaitingList {
    * whole, for the peer is to see it so.
    *
    * @param send  sends the version that the key now holds, or knows that the peer has it; `false`: it cannot yet, ask again
+   * @returns authors that were waited for in vain, to the end of the time
    */
-  endWaits(tick: number, authors: ReadonlySet<NodeId>, acked: VersionVector, send: (key: Uint8Array) => boolean): void {
+  endWaits(
+    tick: number,
+    authors: ReadonlySet<NodeId>,
+    acked: VersionVector,
+    send: (key: Uint8Array) => boolean,
+  ): ReadonlySet<NodeId> {
+    const late = new Set<NodeId>();
     let going: Set<string> | undefined;
     for (const write of this.#writes) {
       const isDue = write.dueTick <= tick || !authors.has(nodeIdOf(write.origin));
@@ -77,15 +95,24 @@ export class WaitingList {
       // Of what is covered nothing follows for the versions behind it; what the key now holds dominates them all.
       if (acked.covers(write.origin, write.seq)) this.#drop(write);
       else if (send(write.key)) {
+        if (write.dueTick <= tick) late.add(nodeIdOf(write.origin));
         const newest = this.#byKey.get(bytesToText(write.key))?.at(-1);
         if (newest !== undefined && newest !== write) going = (going ?? new Set()).add(batchOf(newest));
         this.supersede(write.key);
       }
     }
+    return late;
+  }
+
+  #remove(write: WaitingWrite): void {
+    if (!this.#writes.delete(write)) return;
+    const count = this.#counts.get(write.origin) ?? 0;
+    if (count > 1) this.#counts.set(write.origin, count - 1);
+    else this.#counts.delete(write.origin);
   }
 
   #drop(write: WaitingWrite): void {
-    this.#writes.delete(write);
+    this.#remove(write);
     const name = bytesToText(write.key);
     const ofKey = this.#byKey.get(name);
     if (ofKey === undefined || ofKey.length === 1) this.#byKey.delete(name);

@@ -151,6 +151,7 @@ function noTraffic(): Traffic {
     round: 0,
     frontier: 0,
     ephemeral: 0,
+    supply: 0,
     bye: 0,
   };
   return { messages: { ...known, unknown: 0 }, bytes: 0, entries: 0 };

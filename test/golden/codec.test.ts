@@ -97,6 +97,7 @@ const messages: readonly [Message, string][] = [
     },
     "570195ef7bbdac020bac0201016380d095ffbc3100000000000000ff07010164000123456789abcdef900305904efa01010303702f6b01022a05702fe282aca6020001656401",
   ],
+  [{ type: "supply", prune: ["a" as NodeId, "b\u20ac" as NodeId], graft: ["c" as NodeId] }, "570159f0c079ac020c0201610462e282ac010163"],
   [{ type: "bye", code: "internal", detail: "x" }, "5701fa8e7969ac0206000178"],
   [{ type: "bye", code: "closing", detail: "" }, "570111f7621dac02060100"],
   [{ type: "bye", code: "protocol-version", detail: "" }, "5701ff58d70fac02060200"],

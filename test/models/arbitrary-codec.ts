@@ -126,6 +126,7 @@ export const message: fc.Arbitrary<Message> = fc.oneof(
   fc.record({ type: fc.constant("round" as const), number: safe, members: list(nodeId, 5), low: vector, high: vector }),
   fc.record({ type: fc.constant("frontier" as const), vector }),
   fc.record({ type: fc.constant("ephemeral" as const), taken: safe, held: list(author, 5), news: list(news, 3) }),
+  fc.record({ type: fc.constant("supply" as const), prune: list(nodeId, 5), graft: list(nodeId, 5) }),
   fc.record({
     type: fc.constant("bye" as const),
     code: fc.constantFrom(...byeCodes, ...moreByeCodes),

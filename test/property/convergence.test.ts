@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { LISTING_BYTES, QUESTION_ENTRIES } from "../../src/limits.ts";
 import type { FlowLimits } from "../../src/sync/flow.ts";
+import type { Message } from "../../src/sync/messages.ts";
 import { Mesh } from "../models/mesh.ts";
 
 const index = fc.nat({ max: 4 });
@@ -188,6 +189,51 @@ test.each([
     );
   },
 );
+
+test.each([
+  [5, "tiny"],
+  [5, "normal"],
+  [6, "normal"],
+] as const)("a ring of %i and chance chords, %s pages: prunes and grafts change nothing of that", (count, flow) => {
+  const seen = { prune: 0, graft: 0, waits: 0 };
+  const onDeliver = (message: Message): void => {
+    if (message.type !== "supply") return;
+    seen.prune += message.prune.length;
+    seen.graft += message.graft.length;
+  };
+  const some = fc.oneof(
+    { weight: 20, arbitrary: step },
+    // Whole rounds, so that trees come about: what is delivered at random alone hardly ever comes twice.
+    { weight: 3, arbitrary: fc.record({ type: fc.constant("round" as const), a: index, key: fc.nat({ max: 5 }) }) },
+  );
+  fc.assert(
+    fc.property(fc.array(some, { minLength: 20, maxLength: 120, size: "max" }), (steps) => {
+      const mesh = new Mesh(count, { flow: FLOWS[flow], onDeliver });
+      for (let a = 0; a < count; a += 1) mesh.connect(a, (a + 1) % count);
+      for (const one of steps) {
+        if (one.type !== "round") run(mesh, one);
+        else {
+          for (let n = 0; n < 150; n += 1) {
+            if (n % 50 === 0) mesh.write(one.a, [{ key: one.key, value: n % 100 }]);
+            mesh.deliver(n * 7);
+            mesh.commit(n);
+          }
+        }
+        mesh.checkCoverage();
+        for (const { replicator } of mesh.nodes) {
+          for (const { peer } of replicator.sessions) seen.waits += (peer?.outbound.pruned.size ?? 0) > 0 ? 1 : 0;
+        }
+      }
+      mesh.pass(ALL_EXPIRED_MS);
+      for (let a = 0; a < count; a += 1) mesh.connect(a, (a + 1) % count);
+      mesh.settle();
+      mesh.checkCoverage();
+      mesh.checkConverged();
+    }),
+    { numRuns: Number(process.env.WAVEKV_RUNS ?? 100) },
+  );
+  for (const times of Object.values(seen)) expect(times).toBeGreaterThan(5);
+});
 
 test("in a full mesh of 5 a write is delivered at most 1.1 x 4 times", () => {
   const mesh = new Mesh(5);

@@ -53,7 +53,7 @@ describe("frames", () => {
   });
 
   test("of a kind that is not known", () => {
-    expect(decodeMessage(frame("0c", "05"))).toEqual({ type: "unknown", number: 5, kind: 12 });
+    expect(decodeMessage(frame("0d", "05"))).toEqual({ type: "unknown", number: 5, kind: 13 });
     expect(decodeMessage(frame("ff01 c0ffee", "05"))).toEqual({ type: "unknown", number: 5, kind: 255 });
     expect(decodeMessage(frame("00"))).toEqual({ type: "unknown", number: 0, kind: 0 });
   });

@@ -1,6 +1,7 @@
 /** Replicas of two versions of the protocol side by side, as in a rolling upgrade. */
 import { afterEach, describe, expect, test } from "vitest";
 import type { Replica } from "../../../src/index.ts";
+import { asEarlierVersion } from "../../models/earlier-version.ts";
 import { asLaterVersion, type LaterVersion } from "../../models/later-version.ts";
 import { VirtualCluster } from "../../models/virtual-cluster.ts";
 
@@ -78,6 +79,41 @@ describe("a later version that still speaks this one", () => {
       expect(cluster.warnings).toEqual([]);
     },
   );
+});
+
+describe("an earlier version, in a ring with the author and a replica that has its writes from both sides", () => {
+  test.each([
+    ["supplies, and the other side is asked to wait", 2, 9, 1],
+    ["is never asked to wait, and what it brings in vain comes in vain", 9, 2, 2],
+  ])("%s", async (_, oldMs, newMs, times) => {
+    const { network } = cluster;
+    network.cut("author", "reader");
+    network.cut("old", "new");
+    network.delay("old", "reader", oldMs);
+    network.delay("new", "reader", newMs);
+    const kinds = new Set<string>();
+    const author = await cluster.open("author");
+    const old = await cluster.open("old", {}, (transport) => asEarlierVersion(transport, (kind) => kinds.add(kind)));
+    await cluster.open("new");
+    const reader = await cluster.open("reader");
+    const all = cluster.replicas;
+    await cluster.until(() => all.every((replica) => replica.members().length === 4), "all know all");
+    const write = async (count: number): Promise<number> => {
+      const before = reader.metrics().traffic.entriesReceived;
+      for (let n = 0; n < count; n++) {
+        await author.put(`k${n}`, n);
+        await cluster.time.run(100);
+      }
+      await cluster.converged(all);
+      return reader.metrics().traffic.entriesReceived - before;
+    };
+    await write(5);
+    expect(await write(20)).toBe(20 * times);
+    expect(kinds).toContain("page");
+    expect(kinds).not.toContain("supply");
+    expect(old.metrics().rejects).toEqual({});
+    expect(cluster.warnings).toEqual([]);
+  });
 });
 
 describe("a later version that speaks this one no more", () => {
