@@ -49,6 +49,7 @@ export class Cluster {
     };
     this.world.scheduler.afterEvent = (owner) => this.#afterEvent(owner);
     this.nodes = plan.hosts.map((host) => this.addNode(host, host.name));
+    this.heal();
   }
 
   get nowMs(): number {
@@ -63,7 +64,7 @@ export class Cluster {
     host.clock.jump(plan.clockOffsetMs);
     const first = this.plan.hosts[0]?.name;
     const all = host.seeds;
-    if (!plan.knowsAll && first !== undefined && first !== hostName) {
+    if (!plan.knowsAll && this.plan.isRing !== true && first !== undefined && first !== hostName) {
       // A seed that has gone for good is replaced in everybody's configuration.
       host.seeds = () => (this.nodes[0]?.hasLeft === true ? all() : [first]);
     }
@@ -77,6 +78,20 @@ export class Cluster {
   /** Ends the run with this error. */
   fail(error: unknown): void {
     this.#failure ??= error instanceof Error ? error : new Error(String(error));
+  }
+
+  /** Ends all partitions: everybody reaches whom the plan lets them reach. */
+  heal(): void {
+    const { hosts, isRing = false } = this.plan;
+    this.world.network.heal();
+    if (!isRing || this.nodes.some(({ hasLeft }) => hasLeft)) return;
+    const names = hosts.map(({ name }) => name);
+    for (const [index, name] of names.entries()) {
+      const isApart = (_: string, other: number): boolean =>
+        ![0, 1, names.length - 1].includes(Math.abs(index - other));
+      this.world.network.partition([name], names.filter(isApart));
+    }
+    this.facts.add("network: a ring");
   }
 
   /** Runs a check within a call of the library, which must not be where its objection lands. */

@@ -57,6 +57,9 @@ const PROTOCOL = [
   "listing",
   "round",
   "frontier",
+  "supply",
+  "prune",
+  "graft",
   "tombstones collected",
   "rotation while running",
 ];
@@ -88,6 +91,7 @@ export const EXPECTED_FACTS: readonly string[] = [
   ...PROTOCOL.map((name) => `protocol: ${name}`),
   ...WORK.map((name) => `work: ${name}`),
   ...EVENTS.map((name) => `event: ${name}`),
+  "network: a ring",
   "refused: clock-ahead",
   "write rejected: ERR_STORAGE_FAILED",
   "write rejected: ERR_STORAGE_FULL",
@@ -97,6 +101,8 @@ export const EXPECTED_FACTS: readonly string[] = [
 export function factsOf(message: Message, from: string, add: (name: string) => void): void {
   add(`protocol: ${message.type}`);
   if (message.type === "bye") add(`bye: ${message.code}`);
+  if (message.type === "supply" && message.prune.length > 0) add("protocol: prune");
+  if (message.type === "supply" && message.graft.length > 0) add("protocol: graft");
   if (message.type !== "page") return;
   if (message.mark !== null) add("protocol: page with a mark");
   if (message.runTo > 0) add("protocol: page with a run");

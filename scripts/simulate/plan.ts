@@ -109,6 +109,11 @@ export interface Plan {
   readonly hosts: readonly HostPlan[];
   readonly maxDriftMs: number;
   readonly conditions: NetworkConditions;
+  /**
+   * Each host reaches the one before it and the one behind it only, as long as all are there: what the others write comes by
+   * two ways. Default: all reach all.
+   */
+  readonly isRing?: boolean;
   /** In order of `atMs`. */
   readonly steps: readonly Step[];
   /** When faults end and everything has to heal. */
@@ -267,6 +272,9 @@ const RETURN_MS = 1000;
 /** How often a kind of fault is among those of a run. */
 const SWARM_CHANCE = 0.15;
 const LONG_CHANCE = 0.12;
+/** Of the runs with enough replicas for one. */
+const RING_CHANCE = 0.5;
+const RING_HOSTS_MIN = 4;
 /** What a long run is for. */
 const LONG_KINDS: readonly string[] = ["away", "evict", "oldBackup", "wipe"];
 const LONG_KINDS_CHANCE = 0.5;
@@ -319,7 +327,9 @@ export function drawPlan(seed: number): Plan {
     damage: 0,
     cut: 0,
   };
-  return { seed, hosts, maxDriftMs, conditions, steps, faultsEndMs };
+  // Drawn apart, so that all else is what it was before there were rings.
+  const isRing = count >= RING_HOSTS_MIN && new SeededRandom(seed, "shape").chance(RING_CHANCE);
+  return { seed, hosts, maxDriftMs, conditions, ...(isRing ? { isRing } : {}), steps, faultsEndMs };
 }
 
 function drawHost(random: SeededRandom, index: number, maxDriftMs: number, isMixed: boolean): HostPlan {

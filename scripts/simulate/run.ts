@@ -75,10 +75,9 @@ async function live(cluster: Cluster): Promise<void> {
 
 /** Everything is repaired, and then all have to agree. */
 async function heal(cluster: Cluster): Promise<void> {
-  const { network } = cluster.world;
   cluster.trace?.fault("-", "everything heals");
-  network.heal();
-  Object.assign(network.conditions, {
+  cluster.heal();
+  Object.assign(cluster.world.network.conditions, {
     latencyMs: 1,
     jitterMs: 1,
     loss: 0,

@@ -198,6 +198,8 @@ export class Steps {
         return node.close(() => {
           node.hasLeft = true;
           node.promises.forget();
+          // What was a ring would be torn apart by the next one that leaves.
+          if (cluster.plan.isRing === true) cluster.heal();
         });
       case "pause":
         return node.host.pause(step.forMs);
@@ -205,11 +207,11 @@ export class Steps {
         const left = step.left.map(name);
         const right = cluster.nodes.map(({ host }) => host.name).filter((other) => !left.includes(other));
         network.partition(left, right);
-        return undo(step.forMs, () => network.heal());
+        return undo(step.forMs, () => cluster.heal());
       }
       case "oneWay":
         network.block(name(step.from), name(step.to));
-        return undo(step.forMs, () => network.heal());
+        return undo(step.forMs, () => cluster.heal());
       case "reset":
         return network.reset(name(step.a), name(step.b));
       case "bounce":
