@@ -21,6 +21,12 @@ const STORAGE_TESTS = [
 
 const EPHEMERAL_TESTS = ["test/property/ephemeral.test.ts", "test/unit/sync/ephemeral.test.ts"];
 
+const SUPPLY_TESTS = [
+  "test/unit/sync/supply.test.ts",
+  "test/unit/sync/suppliers.test.ts",
+  "test/unit/replica/trees.test.ts",
+];
+
 const SETTLER_TESTS = ["test/unit/sync/settler.test.ts"];
 
 function edit(
@@ -398,6 +404,62 @@ export const MUTATIONS: readonly Mutation[] = [
     "if (known === undefined || compareAuthors(told, known) > 0) line.known.set(nodeId, told);",
     "",
     EPHEMERAL_TESTS,
+  ),
+  edit(
+    "a relayed run is claimed across a gap",
+    0,
+    "src/sync/relayed-runs.ts",
+    "if (run?.to === seq - 1) run.to = seq;",
+    "if (run !== undefined) run.to = seq;",
+    ["test/unit/sync/relayed-runs.test.ts", "test/property/convergence.test.ts"],
+  ),
+  edit(
+    "a relayed run is claimed although some of it waits",
+    1000,
+    "src/sync/outbound.ts",
+    "(origin) => !this.#waiting.holds(origin)",
+    "() => true",
+    SYNC_TESTS,
+  ),
+  edit(
+    "relays claim by marks alone, which wait for each other",
+    0,
+    "src/sync/outbound.ts",
+    "if (this.#runUnbroken) this.#takeRelayed(durable, released);",
+    "",
+    SUPPLY_TESTS,
+  ),
+  edit(
+    "who was waited for in vain stays pruned",
+    0,
+    "src/sync/outbound.ts",
+    "for (const author of late) this.#pruned.delete(author);",
+    "",
+    SUPPLY_TESTS,
+  ),
+  edit(
+    "a graft changes nothing",
+    0,
+    "src/sync/outbound.ts",
+    "for (const author of graft) this.#pruned.delete(author);",
+    "",
+    SUPPLY_TESTS,
+  ),
+  edit(
+    "when a supplier has gone nobody is asked to send",
+    0,
+    "src/sync/suppliers.ts",
+    "if (next === undefined) continue;",
+    "if (next !== null) continue;",
+    SUPPLY_TESTS,
+  ),
+  edit(
+    "a new supplier is not told that it is one",
+    0,
+    "src/sync/suppliers.ts",
+    "if (peer !== undefined && prunedTick !== undefined) note(changes, peer, author, true);",
+    "",
+    SUPPLY_TESTS,
   ),
 ].map(withOthers);
 
