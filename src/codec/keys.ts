@@ -2,6 +2,7 @@
 import { ReplicaError } from "../errors.ts";
 import { allocate } from "./allocate.ts";
 import { readUtf8 } from "./bytes.ts";
+import { utf8At } from "./utf8.ts";
 
 /** Up to here walking the string is cheaper than asking the platform (measured). */
 const SHORT_KEY_MAX = 24;
@@ -42,6 +43,11 @@ export function encodeKey(key: string): Uint8Array {
 /** The key in these bytes. Throws DecodeError if they are not UTF-8. */
 export function decodeKey(bytes: Uint8Array): string {
   return readUtf8(bytes, 0, bytes.length);
+}
+
+/** The key in the bytes from `start` to `end`, which are known to be one: all that a table holds are. */
+export function knownKey(bytes: Uint8Array, start: number, end: number): string {
+  return utf8At(bytes, start, end);
 }
 
 function kindOf(value: unknown): string {

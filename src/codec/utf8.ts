@@ -1,24 +1,81 @@
 /** UTF-8, read strictly. */
 
-/** Strings up to this length are cheaper to walk here than to hand to the platform (measured). */
-const SHORT_STRING_MAX = 16;
 const HIGHEST_BIT = 0x80;
+const ASCII = 0x7f;
+const VERY_SHORT_MAX = 10;
+const SHORT_MAX = 24;
 
 /** The string in these bytes, or `undefined` if they are not UTF-8. */
 export function decodeUtf8(bytes: Uint8Array, start: number, end: number): string | undefined {
-  if (end - start <= SHORT_STRING_MAX) {
-    let text = "";
-    let i = start;
-    for (; i < end; i++) {
-      const byte = bytes[i]!;
-      if (byte >= HIGHEST_BIT) break;
-      text += String.fromCharCode(byte);
-    }
-    if (i === end) return text;
-  }
+  const short = shortAscii(bytes, start, end);
+  if (short !== undefined) return short;
   const text = utf8Slice.call(bytes, start, end);
   // The platform replaces what it cannot read. Where no replacement shows there was none.
   return text.includes("\ufffd") && !isUtf8(bytes, start, end) ? undefined : text;
+}
+
+/** The string in bytes that are known to be UTF-8. */
+export function utf8At(bytes: Uint8Array, start: number, end: number): string {
+  return shortAscii(bytes, start, end) ?? utf8Slice.call(bytes, start, end);
+}
+
+/**
+ * The string in these bytes if it is a short one of ASCII, else perhaps `undefined`. A string that is made of all its characters at once,
+ * and some more that are cut off again, takes a third to a half of the time of adding one to the other, or of a call of the platform (measured).
+ */
+function shortAscii(bytes: Uint8Array, start: number, end: number): string | undefined {
+  const length = end - start;
+  if (length > SHORT_MAX || start + SHORT_MAX > bytes.length) return undefined;
+  let all = 0;
+  for (let i = start; i < end; i++) all |= bytes[i]!;
+  if (all >= HIGHEST_BIT) return undefined;
+  const text = length <= VERY_SHORT_MAX ? ascii10(bytes, start) : ascii24(bytes, start);
+  return text.slice(0, length);
+}
+
+/** Whatever is behind the string must not make wide characters of it: hence the mask. */
+function ascii10(bytes: Uint8Array, at: number): string {
+  return String.fromCharCode(
+    bytes[at]! & ASCII,
+    bytes[at + 1]! & ASCII,
+    bytes[at + 2]! & ASCII,
+    bytes[at + 3]! & ASCII,
+    bytes[at + 4]! & ASCII,
+    bytes[at + 5]! & ASCII,
+    bytes[at + 6]! & ASCII,
+    bytes[at + 7]! & ASCII,
+    bytes[at + 8]! & ASCII,
+    bytes[at + 9]! & ASCII,
+  );
+}
+
+function ascii24(bytes: Uint8Array, at: number): string {
+  return String.fromCharCode(
+    bytes[at]! & ASCII,
+    bytes[at + 1]! & ASCII,
+    bytes[at + 2]! & ASCII,
+    bytes[at + 3]! & ASCII,
+    bytes[at + 4]! & ASCII,
+    bytes[at + 5]! & ASCII,
+    bytes[at + 6]! & ASCII,
+    bytes[at + 7]! & ASCII,
+    bytes[at + 8]! & ASCII,
+    bytes[at + 9]! & ASCII,
+    bytes[at + 10]! & ASCII,
+    bytes[at + 11]! & ASCII,
+    bytes[at + 12]! & ASCII,
+    bytes[at + 13]! & ASCII,
+    bytes[at + 14]! & ASCII,
+    bytes[at + 15]! & ASCII,
+    bytes[at + 16]! & ASCII,
+    bytes[at + 17]! & ASCII,
+    bytes[at + 18]! & ASCII,
+    bytes[at + 19]! & ASCII,
+    bytes[at + 20]! & ASCII,
+    bytes[at + 21]! & ASCII,
+    bytes[at + 22]! & ASCII,
+    bytes[at + 23]! & ASCII,
+  );
 }
 
 /** Whether these bytes are UTF-8: no overlong forms, no surrogates, nothing above U+10FFFF, nothing cut off. */

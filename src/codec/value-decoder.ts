@@ -1,5 +1,5 @@
 import { DecodeError, readUtf8 } from "./bytes.ts";
-import { isUtf8 } from "./utf8.ts";
+import { isUtf8, utf8At } from "./utf8.ts";
 import { EXT_MAP, EXT_TIMESTAMP, VALUE_DEPTH_MAX } from "./value-encoder.ts";
 
 const NOTHING = new Uint8Array(0);
@@ -12,14 +12,21 @@ const DATE_MILLIS_MAX = 8.64e15;
 export class ValueDecoder {
   #bytes: Uint8Array = NOTHING;
   #position = 0;
+  #end = 0;
+  #isKnown = false;
 
-  /** The value that is exactly `bytes`. Throws DecodeError if there is none. */
-  decode(bytes: Uint8Array): unknown {
+  /**
+   * The value that is exactly the bytes from `start` to `end`, which are there. Throws DecodeError if there is none.
+   * @param isKnown  whether they are known to be one: strings are not looked at again
+   */
+  decode(bytes: Uint8Array, start: number, end: number, isKnown: boolean): unknown {
     this.#bytes = bytes;
-    this.#position = 0;
+    this.#isKnown = isKnown;
+    this.#position = start;
+    this.#end = end;
     try {
       const value = this.#any(0);
-      if (this.#position !== bytes.length) throw new DecodeError("bytes behind the value");
+      if (this.#position !== end) throw new DecodeError("bytes behind the value");
       return value;
     } finally {
       this.#bytes = NOTHING;
@@ -30,6 +37,7 @@ export class ValueDecoder {
   check(bytes: Uint8Array): void {
     this.#bytes = bytes;
     this.#position = 0;
+    this.#end = bytes.length;
     try {
       this.#skip(0);
       if (this.#position !== bytes.length) throw new DecodeError("bytes behind the value");
@@ -241,7 +249,7 @@ export class ValueDecoder {
 
   #string(byteLength: number): string {
     const start = this.#take(byteLength);
-    return readUtf8(this.#bytes, start, this.#position);
+    return this.#isKnown ? utf8At(this.#bytes, start, this.#position) : readUtf8(this.#bytes, start, this.#position);
   }
 
   #skipString(byteLength: number): void {
@@ -327,13 +335,13 @@ export class ValueDecoder {
   /** Steps over bytes that have to be there, and returns where they begin. */
   #take(byteLength: number): number {
     const start = this.#position;
-    if (byteLength > this.#bytes.length - start) throw new DecodeError("the bytes end too soon");
+    if (byteLength > this.#end - start) throw new DecodeError("the bytes end too soon");
     this.#position = start + byteLength;
     return start;
   }
 
   #checkCount(count: number, bytesEach: number, depth: number): void {
-    if (count * bytesEach > this.#bytes.length - this.#position) throw new DecodeError(`a count of ${count}`);
+    if (count * bytesEach > this.#end - this.#position) throw new DecodeError(`a count of ${count}`);
     if (depth >= VALUE_DEPTH_MAX) throw new DecodeError(`more than ${VALUE_DEPTH_MAX} levels of nesting`);
   }
 }

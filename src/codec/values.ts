@@ -50,7 +50,15 @@ export function encodeValue(value: unknown, bytesMax: number = FRAME_BYTES_MAX):
  * @throws DecodeError where `isValue` is false
  */
 export function decodeValue(bytes: Uint8Array): unknown {
-  return decoder.decode(bytes);
+  return decoder.decode(bytes, 0, bytes.length, false);
+}
+
+/**
+ * As `decodeValue`, of the bytes from `start` to `end`, which are known to be a value: all that a table holds was encoded
+ * here, or has passed `isValue`.
+ */
+export function knownValue(bytes: Uint8Array, start: number, end: number): unknown {
+  return decoder.decode(bytes, start, end, true);
 }
 
 /** Whether `decodeValue` can read the bytes: for those that come from a peer. Builds nothing. */

@@ -20,12 +20,15 @@ import { type EntryRun, RECORD_KEY_AT, RUN_ENTRIES_MAX } from "./entry-run.ts";
 import { hashKey } from "./hash.ts";
 import { bucketOf, KeyIndex } from "./key-index.ts";
 import { OrderedKeys } from "./ordered-keys.ts";
-import { type Range, type Row, type Source, Views } from "./range-view.ts";
+import { Views } from "./range-view.ts";
+import type { Range, Source } from "./range-walk.ts";
 import { Records } from "./records.ts";
+import type { RowCursor, RowPlace } from "./row-cursor.ts";
 import { NO_SLOT, SLOTS_MAX, type Slot } from "./rows.ts";
 import type { VersionVector } from "./version-vector.ts";
 
-export type { Range, Row } from "./range-view.ts";
+export type { Range } from "./range-walk.ts";
+export { type RowCursor, RowPlace } from "./row-cursor.ts";
 export { NO_SLOT, type Slot } from "./rows.ts";
 
 export class EntryTable {
@@ -35,11 +38,18 @@ export class EntryTable {
   readonly #order = new OrderedKeys(this.#records);
   readonly #digest = new Digest();
   readonly #views = new Views();
-  readonly #source: Source = { records: this.#records, order: this.#order, lastLsn: () => this.#lastLsn };
+  readonly #source: Source = {
+    records: this.#records,
+    order: this.#order,
+    lastLsn: () => this.#lastLsn,
+    revision: () => this.#revision,
+  };
   /** Keys that `remove` took a value from, oldest first: kept once somebody sets it to an array, who also empties it. */
   removed: Uint8Array[] | undefined;
   #lastLsn: Lsn = 0;
   #untracedLsn: Lsn = 0;
+  /** Counts changes, also those that have no lsn. */
+  #revision = 0;
   #live = 0;
   #tombstones = 0;
   #bytes = 0;
@@ -99,6 +109,7 @@ export class EntryTable {
   set(entry: Entry, lsn: Lsn): Slot {
     assert(lsn > this.#lastLsn, "lsns ascend");
     this.#lastLsn = lsn;
+    this.#revision += 1;
     const hash = hashKey(entry.key);
     const held = this.#index.find(entry.key, hash);
     const slot = held === NO_SLOT ? this.#insert(entry, hash, lsn) : held;
@@ -114,6 +125,7 @@ export class EntryTable {
    * (`loaded`) before it is used.
    */
   load(run: EntryRun): void {
+    this.#revision += 1;
     assert(run.lsns[0]! > this.#lastLsn, "lsns ascend");
     this.#records.addRun(run);
     this.#log.appendRun(run);
@@ -159,6 +171,7 @@ export class EntryTable {
 
   /** The value goes, all else stays: the key's place in the change log, its order and its expiry. */
   expire(slot: Slot): void {
+    this.#revision += 1;
     this.#untracedLsn = this.#lastLsn;
     const length = this.#leaveValue(slot);
     this.#count(slot, -1);
@@ -170,6 +183,7 @@ export class EntryTable {
 
   /** Forgets the key, as the collection of tombstones does. */
   remove(slot: Slot): void {
+    this.#revision += 1;
     // A tombstone was last changed at its own lsn; a value that is dropped changes now.
     const changed = this.isTombstone(slot) ? this.lsnAt(slot) : this.#lastLsn;
     this.#untracedLsn = Math.max(this.#untracedLsn, changed);
@@ -249,9 +263,14 @@ export class EntryTable {
     return this.#views.open(this.#source, range);
   }
 
-  /** As `range`, of less, and key and value are views, good until the next change of the table. */
-  rows(range: Range = {}): IterableIterator<Row> {
+  /** As `range`, but copies nothing: what the cursor stands on is good until the next change of the table. */
+  rows(range: Range = {}): RowCursor {
     return this.#views.openRows(this.#source, range);
+  }
+
+  /** Tells where the entry lies, if it has a value. */
+  locate(slot: Slot, place: RowPlace): void {
+    place.find(this.#records, slot);
   }
 
   /**

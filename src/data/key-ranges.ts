@@ -23,13 +23,13 @@ export interface ByteRange {
 }
 
 /** Where the user's keys end: reserved keys begin with a byte that UTF-8 never has. */
-const END_OF_KEYS = Uint8Array.of(RESERVED_PREFIX_BYTE);
-const START_OF_KEYS = new Uint8Array(0);
+const END_OF_KEYS: Uint8Array = Uint8Array.of(RESERVED_PREFIX_BYTE);
+const START_OF_KEYS: Uint8Array = new Uint8Array(0);
 
 /** @throws ReplicaError ERR_OPTION if a bound is not a well-formed string */
 export function byteRange(range: KeyRange): ByteRange {
-  const lower: Uint8Array[] = [START_OF_KEYS];
-  const upper: Uint8Array[] = [END_OF_KEYS];
+  let gte = START_OF_KEYS;
+  let lt = END_OF_KEYS;
   for (const field of KEY_RANGE_FIELDS) {
     const bound = range[field];
     if (bound === undefined) continue;
@@ -37,24 +37,20 @@ export function byteRange(range: KeyRange): ByteRange {
       throw new ReplicaError("ERR_OPTION", `${field} must be a well-formed string`);
     }
     const bytes = encodeKey(bound);
-    if (field === "gt" || field === "gte") lower.push(field === "gt" ? successor(bytes) : bytes);
-    else if (field === "lt" || field === "lte") upper.push(field === "lte" ? successor(bytes) : bytes);
-    else {
-      lower.push(bytes);
-      upper.push(afterPrefix(bytes));
+    if (field === "gt" || field === "gte" || field === "prefix") {
+      gte = later(gte, field === "gt" ? successor(bytes) : bytes);
     }
+    if (field === "lt" || field === "lte") lt = earlier(lt, field === "lte" ? successor(bytes) : bytes);
+    if (field === "prefix") lt = earlier(lt, afterPrefix(bytes));
   }
-  return {
-    gte: lower.reduce((a, b) => (Buffer.compare(a, b) < 0 ? b : a)),
-    lt: upper.reduce((a, b) => (Buffer.compare(a, b) < 0 ? a : b)),
-  };
+  return { gte, lt };
 }
 
 /** What is in both. */
 export function narrowed(a: ByteRange, b: ByteRange): ByteRange {
   return {
-    gte: Buffer.compare(a.gte, b.gte) < 0 ? b.gte : a.gte,
-    lt: Buffer.compare(a.lt, b.lt) < 0 ? a.lt : b.lt,
+    gte: later(a.gte, b.gte),
+    lt: earlier(a.lt, b.lt),
   };
 }
 
@@ -70,6 +66,14 @@ export function shapeOf({ gte, lt }: ByteRange): "key" | "prefix" | "other" {
 
 export function tableRange({ gte, lt }: ByteRange, reverse: boolean): Range {
   return { gte, lt, reverse };
+}
+
+function later(a: Uint8Array, b: Uint8Array): Uint8Array {
+  return a === START_OF_KEYS || Buffer.compare(a, b) < 0 ? b : a;
+}
+
+function earlier(a: Uint8Array, b: Uint8Array): Uint8Array {
+  return a === END_OF_KEYS || Buffer.compare(b, a) < 0 ? b : a;
 }
 
 /** The first key behind `key`. */

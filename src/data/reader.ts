@@ -1,15 +1,27 @@
 /** What a reader sees: entries that have a value and whose time is not over, decoded afresh at every read. */
 import { isUtf8 } from "../codec/bytes.ts";
 import { checkKey, encodeKey } from "../codec/keys.ts";
-import { decodeValue, isValue } from "../codec/values.ts";
+import { isValue } from "../codec/values.ts";
 import type { CoreState } from "../core/core-state.ts";
-import { NO_SLOT, type Slot } from "../core/table.ts";
+import { NO_SLOT, RowPlace, type Slot } from "../core/table.ts";
 import { ReplicaError } from "../errors.ts";
 import type { Merges } from "../layers/merges.ts";
 import { isReserved } from "../limits.ts";
 import { type Entry, type Millis, nodeIdOf } from "../types.ts";
 import { type ByteRange, tableRange } from "./key-ranges.ts";
-import { keyOf, type OpenView, pairOf, type ScanOptions, scan, shownValue } from "./scans.ts";
+import {
+  keyAt,
+  keyOf,
+  type OpenRows,
+  type OpenView,
+  pairAt,
+  pairOf,
+  type ScanOptions,
+  scan,
+  scanRows,
+  shownValue,
+  valueAt,
+} from "./scans.ts";
 import { type Version, versionOf } from "./versions.ts";
 
 /** A version of a key. */
@@ -39,7 +51,9 @@ export class Reader {
   readonly #source: ReaderSource;
   readonly #state: CoreState;
   readonly #openView: OpenView<Entry>;
-  readonly #openRows: OpenView;
+  readonly #openRows: OpenRows;
+  /** Where what was read last lies: used within a call. */
+  readonly #place = new RowPlace();
 
   constructor(source: ReaderSource) {
     this.#source = source;
@@ -48,11 +62,9 @@ export class Reader {
       source.assertOpen();
       return this.view(range, reverse);
     };
-    // What is decoded at once need not be copied before; merging looks ahead.
     this.#openRows = (range, reverse) => {
-      if (source.merges !== undefined) return this.#openView(range, reverse);
       source.assertOpen();
-      return unexpired(this.#state.table.rows(tableRange(range, reverse)), source.now());
+      return { rows: this.#state.table.rows(tableRange(range, reverse)), now: source.now() };
     };
   }
 
@@ -62,8 +74,8 @@ export class Reader {
     if (whole !== undefined) return whole === null ? undefined : shownValue(whole);
     const slot = this.#find(key);
     if (slot === NO_SLOT) return undefined;
-    const value = this.#state.table.valueAt(slot);
-    return value === null ? undefined : decodeValue(value);
+    this.#state.table.locate(slot, this.#place);
+    return valueAt(this.#place);
   }
 
   /** @throws ReplicaError ERR_KEY, ERR_OPTION */
@@ -89,15 +101,15 @@ export class Reader {
 
   /** @throws ReplicaError ERR_OPTION, as the three below */
   entries(options: ScanOptions): Iterable<[string, unknown]> {
-    return scan(options, this.#openRows, pairOf);
+    return this.#scan(options, pairOf, pairAt);
   }
 
   keys(options: ScanOptions): Iterable<string> {
-    return scan(options, this.#openRows, keyOf);
+    return this.#scan(options, keyOf, keyAt);
   }
 
   values(options: ScanOptions): Iterable<unknown> {
-    return scan(options, this.#openRows, shownValue);
+    return this.#scan(options, shownValue, valueAt);
   }
 
   /** The version that a reader sees of a key; `null` if none. @throws ReplicaError ERR_KEY */
@@ -123,6 +135,13 @@ export class Reader {
   view(range: ByteRange, reverse = false): IterableIterator<Entry> {
     const plain = unexpired(this.#state.table.range(tableRange(range, reverse)), this.#source.now());
     return this.#source.merges?.view(plain, range, reverse) ?? plain;
+  }
+
+  /** What is decoded at once need not be copied before; merging looks ahead. */
+  #scan<T>(options: ScanOptions, of: (entry: Entry) => T, at: (row: RowPlace) => T): Iterable<T> {
+    return this.#source.merges === undefined
+      ? scanRows(options, this.#openRows, at)
+      : scan(options, this.#openView, of);
   }
 
   /** What a key that has a merge kind holds, `null` for nothing; `undefined` if it has none. @throws ReplicaError ERR_KEY */
