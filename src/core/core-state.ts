@@ -83,6 +83,8 @@ export class CoreState {
 
   /** Whether a set of `entry` would change what its key holds. */
   isWinner(entry: Entry): boolean {
+    // Above everything that is held: no need to look for it.
+    if (entry.stamp > this.#highestStamp) return true;
     const slot = this.table.find(entry.key);
     if (slot === NO_SLOT) return true;
     const stamp = this.table.stampAt(slot);

@@ -22,6 +22,9 @@ const NO_CELLS = new Uint32Array(1);
 /** To be copied: made one by one, the buckets take most of the time that opening an empty store does. */
 const NO_BUCKETS: readonly Uint32Array[] = Array.from({ length: DIGEST_BUCKETS }, () => NO_CELLS);
 
+/** The hashes of a bucket that grows. */
+let moved = new Uint32Array(1024);
+
 /** The bucket of the digest that a key hash falls into. */
 export function bucketOf(hash: number): number {
   return hash >>> BUCKET_SHIFT;
@@ -167,11 +170,11 @@ export class KeyIndex {
   #grow(bucket: number): void {
     const old = this.#cells[bucket]!;
     const cells = new Uint32Array(Math.max(this.#cellsMin, old.length * 2));
-    for (const cell of old) {
-      if (cell === 0) continue;
-      const slot = (cell & SLOT_MASK) - 1;
-      put(cells, slot, this.#records.rows.hashAt(slot));
-    }
+    const { rows } = this.#records;
+    // Each hash is somewhere else in memory: read with nothing between, they come together.
+    if (moved.length < old.length) moved = new Uint32Array(old.length * 2);
+    for (let at = 0; at < old.length; at += 1) if (old[at]! !== 0) moved[at] = rows.hashAt((old[at]! & SLOT_MASK) - 1);
+    for (let at = 0; at < old.length; at += 1) if (old[at]! !== 0) put(cells, (old[at]! & SLOT_MASK) - 1, moved[at]!);
     this.#cells[bucket] = cells;
   }
 }

@@ -334,7 +334,9 @@ export class StateWriter {
     const { table, covered } = this.#state;
     if (!this.#isReadable(entry)) return "unreadable";
     if (covered.size >= ORIGINS_MAX && covered.get(entry.origin) === 0) return "store-full";
-    const size = { keys: table.size, bytes: table.bytes, present: table.find(entry.key) !== NO_SLOT };
+    // Far from the limit it does not matter which keys are new.
+    const present = table.size < this.#limits.maxKeys || table.find(entry.key) !== NO_SLOT;
+    const size = { keys: table.size, bytes: table.bytes, present };
     return refusal(entry, this.#limits, size, now) ?? this.#admission([entry], peer);
   }
 
