@@ -308,7 +308,11 @@ export class Engine {
         if (event !== undefined) this.hooks.emit("change", event);
       }
     }
-    if (changes.some(({ entry }) => isReserved(entry.key))) this.neighbours.retarget();
+    for (const { entry } of changes) {
+      if (!isReserved(entry.key)) continue;
+      this.neighbours.retarget();
+      break;
+    }
   }
 
   #onSession(event: SessionEvent): void {

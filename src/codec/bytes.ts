@@ -19,7 +19,7 @@ const KEPT_CAPACITY_MAX = 1024 * 1024;
 /** Strings up to this length are cheaper to walk here than to hand to the platform (measured). */
 export const SHORT_STRING_MAX = 16;
 /** And so is copying up to this many bytes, since the platform wants a view of them. */
-const COPIED_HERE_MAX = 64;
+const COPIED_HERE_MAX = 128;
 const HIGHEST_BIT = 0x80;
 
 /** A growing buffer. Reusable: `reset()` forgets what was written and keeps the memory. */

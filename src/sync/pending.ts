@@ -46,13 +46,14 @@ export class Pending {
   add(unit: Unit): void {
     const bytes = bytesOf(unit.ops);
     let record = this.#records.at(-1);
-    if (record !== undefined && record.bytes + bytes <= READY_BYTES_MAX) join(record, unit);
-    else {
+    if (record !== undefined && record.bytes + bytes <= READY_BYTES_MAX) {
+      join(record, unit);
+      cover(record.coverage, unit);
+    } else {
       const { ops, batch, changes } = unit;
-      record = { ops, batches: [batch], changes, coverage: [], bytes: 0, end: 0 };
+      record = { ops, batches: [batch], changes, coverage: coverageOf(unit), bytes: 0, end: 0 };
       this.#records.push(record);
     }
-    cover(record.coverage, unit);
     record.bytes += bytes;
     record.end = this.#state.lsn;
   }
@@ -79,6 +80,18 @@ function join(record: Gathered, { ops, batch, changes }: Unit): void {
   for (const op of ops) record.ops.push(op);
   for (const change of changes) record.changes.push(change);
   record.batches.push(batch);
+}
+
+function coverageOf(unit: Unit): [Origin, Seq][] {
+  const { ops, batch } = unit;
+  const [own] = batch.entries;
+  // A write of ours, and nothing else: made at once, since an array that grows takes room for seventeen.
+  if (ops.length === 1 && batch.entries.length === 1 && own !== undefined && batch.via === undefined) {
+    return [[own.origin, own.seq]];
+  }
+  const coverage: [Origin, Seq][] = [];
+  cover(coverage, unit);
+  return coverage;
 }
 
 /** What a unit covers: our own writes themselves, the last one all before it; those of others only by a claim. */

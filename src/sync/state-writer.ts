@@ -150,7 +150,10 @@ export class StateWriter {
     const stamp = this.#clock.tick(now);
     const { origin } = this.#state;
     let seq = this.#state.nextSeq;
-    const entries = writes.map(({ key, value, expiresAt }) => ({ key, value, stamp, origin, seq: seq++, expiresAt }));
+    const entryOf = ({ key, value, expiresAt }: LocalWrite): Entry => {
+      return { key, value, stamp, origin, seq: seq++, expiresAt };
+    };
+    const entries = writes.length === 1 ? [entryOf(writes[0]!)] : writes.map(entryOf);
     this.#author(entries, now);
     return entries;
   }
@@ -388,7 +391,7 @@ export class StateWriter {
 
   #execute(op: StateOp, unit: UnitBuilder): void {
     this.#state.execute(op);
-    unit.ops.push(op);
+    unit.add(op);
   }
 
   /**
@@ -441,10 +444,12 @@ interface Touched {
 }
 
 const NO_ENTRIES: readonly Entry[] = [];
+/** Never added to. */
+const NO_OPS: StateOp[] = [];
 
 /** What one step executes, on its way to becoming a unit of a record. */
 class UnitBuilder {
-  readonly ops: StateOp[] = [];
+  ops: StateOp[] = NO_OPS;
   /** That it sets. */
   readonly entries: readonly Entry[];
   readonly changes: Change[] = [];
@@ -453,5 +458,11 @@ class UnitBuilder {
 
   constructor(entries: readonly Entry[] = NO_ENTRIES) {
     this.entries = entries;
+  }
+
+  /** Most steps have one op: an array that grows for it would take room for seventeen. */
+  add(op: StateOp): void {
+    if (this.ops.length === 0) this.ops = [op];
+    else this.ops.push(op);
   }
 }
