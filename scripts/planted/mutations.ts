@@ -65,9 +65,9 @@ export const MUTATIONS: readonly Mutation[] = [
   edit(
     "the claim that ends a catch-up does not wait for what memory holds beyond the disk",
     3000,
-    "src/sync/outbound.ts",
-    "if (durable.lsn >= this.#cutFrom) this.#cutWhole(durable);\n    const mark",
-    "this.#cutWhole(durable);\n    const mark",
+    "src/sync/claims.ts",
+    "this.#cutFrom = lsn;\n    if (durable.lsn >= this.#cutFrom) this.#cutWhole(durable);",
+    "this.#cutWhole(durable);",
   ),
   edit(
     "coverage is adopted although an entry was refused",
@@ -79,7 +79,7 @@ export const MUTATIONS: readonly Mutation[] = [
   edit(
     "marks do not wait for writes that wait for their author",
     1000,
-    "src/sync/outbound.ts",
+    "src/sync/claims.ts",
     "cut !== undefined && cut.lsn < limit;",
     "cut !== undefined && limit > 0;",
   ),
@@ -416,7 +416,7 @@ export const MUTATIONS: readonly Mutation[] = [
   edit(
     "a relayed run is claimed although some of it waits",
     1000,
-    "src/sync/outbound.ts",
+    "src/sync/claims.ts",
     "(origin) => !this.#waiting.holds(origin)",
     "() => true",
     SYNC_TESTS,
@@ -424,7 +424,7 @@ export const MUTATIONS: readonly Mutation[] = [
   edit(
     "relays claim by marks alone, which wait for each other",
     0,
-    "src/sync/outbound.ts",
+    "src/sync/claims.ts",
     "if (this.#runUnbroken) this.#takeRelayed(durable, released);",
     "",
     SUPPLY_TESTS,

@@ -7,10 +7,10 @@ import { NO_SLOT, type Slot } from "../core/table.ts";
 import type { VersionVector } from "../core/version-vector.ts";
 import { ROUND_MS, SWEEP_POSITIONS } from "../limits.ts";
 import { type Lsn, type Millis, type NodeId, nodeIdOf } from "../types.ts";
+import type { Durable } from "./claims.ts";
 import { Collection } from "./collection.ts";
 import type { SessionId } from "./committed.ts";
 import type { Message, Round } from "./messages.ts";
-import type { Durable } from "./outbound.ts";
 import type { Peer, Session } from "./session.ts";
 
 export interface CollectorOptions {

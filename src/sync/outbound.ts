@@ -9,31 +9,15 @@ import type { CoreState } from "../core/core-state.ts";
 import { NO_SLOT } from "../core/table.ts";
 import { type VectorPairs, VersionVector } from "../core/version-vector.ts";
 import { SUPPLIED_AUTHORS_MAX } from "../limits.ts";
-import { type Entry, type Lsn, type NodeId, nodeIdOf, type Origin, type Seq } from "../types.ts";
+import { type Entry, type Lsn, type NodeId, nodeIdOf, type Origin } from "../types.ts";
+import { Claims, type Durable } from "./claims.ts";
 import type { Ready, SessionId } from "./committed.ts";
 import type { FlowLimits } from "./flow.ts";
 import type { Page } from "./messages.ts";
-import { RelayedRuns } from "./relayed-runs.ts";
 import type { Settling } from "./settling.ts";
 import { RELAY_WAIT_TICKS, WaitingList } from "./waiting.ts";
 
-/** What is durable here: the part of the state that may leave the replica. */
-export interface Durable {
-  readonly lsn: Lsn;
-  readonly coverage: VersionVector;
-}
-
-/** A moment that may be claimed once nothing at or before it waits. */
-interface Cut {
-  readonly lsn: Lsn;
-  readonly pairs: VectorPairs;
-  /** Claims everything that we cover, not only what is new: ends a catch-up. */
-  readonly whole: boolean;
-}
-
 const NO_LINKS: ReadonlySet<NodeId> = new Set();
-/** Beyond this many cuts the newest ones are joined. */
-const CUTS_MAX = 512;
 /** What the peer holds already is passed by so many entries at a time, then others have their turn. */
 const PASSED_MAX = 20_000;
 /** What a page costs besides keys and values, per entry: a bound, for the window only. */
@@ -49,9 +33,7 @@ export class Outbound {
   readonly #waiting = new WaitingList();
   /** What the peer covers durably. */
   readonly #acked: VersionVector;
-  /** What we have claimed in this session. */
-  readonly #claimed: VersionVector;
-  readonly #relayed = new RelayedRuns();
+  readonly #claims: Claims;
   #links = NO_LINKS;
   /** Whose writes the peer gets from somebody else, as it has told us. */
   readonly #pruned = new Set<NodeId>();
@@ -60,11 +42,6 @@ export class Outbound {
   #phase: "catching-up" | "live" = "catching-up";
   /** Catch-up: everything up to here was sent, is covered by the peer, or waits. */
   #cursor: Lsn = 0;
-  #cuts: Cut[] = [];
-  /** Live, but the cut that ends the catch-up is still to come: once this lsn is durable. */
-  #cutFrom: Lsn | undefined;
-  /** Every own write behind what is claimed of our origin was sent as it was written. */
-  #runUnbroken = false;
   /** Frame number and bytes of pages the peer has not acknowledged. */
   #inFlight: { frame: number; bytes: number }[] = [];
   #inFlightBytes = 0;
@@ -90,7 +67,7 @@ export class Outbound {
     this.#session = session;
     this.#peer = peer;
     this.#acked = new VersionVector(covered);
-    this.#claimed = new VersionVector(covered);
+    this.#claims = new Claims(this.#acked, this.#waiting);
     this.#flow = flow;
     this.#send = send;
   }
@@ -256,12 +233,10 @@ export class Outbound {
       this.#fallBack(ready.lsn);
       return;
     }
-    const own = this.#state.origin;
-    const runFrom = this.#claimed.get(own);
     const entries: Entry[] = [];
     let bytes = 0;
     for (const batch of ready.batches) {
-      if (batch.via !== undefined) this.#relayed.pass(batch.entries);
+      if (batch.via !== undefined) this.#claims.relayed(batch.entries);
       if (batch.via === this.#session) continue;
       // Between batches a transfer may end, so that no batch is staged for another one's sake.
       if (bytes > this.#flow.pageBytes) {
@@ -282,14 +257,9 @@ export class Outbound {
         bytes += entryBytes(entry);
       }
     }
-    this.#cutAt(ready, durable);
-    const mark = this.#takeReleased(durable);
-    const runTo = this.#runUnbroken ? durable.coverage.get(own) : 0;
-    const needsRun = runTo > this.#claimed.get(own);
-    if (needsRun) this.#claimed.raise(own, runTo);
-    if (entries.length > 0 || mark !== null || needsRun) {
-      this.#sendPages(entries, mark, needsRun ? runFrom : 0, needsRun ? runTo : 0);
-    }
+    this.#claims.cut(ready, durable);
+    const { mark, runFrom, runTo } = this.#claims.take(this.#state.origin, durable);
+    if (entries.length > 0 || mark !== null || runTo > 0) this.#sendPages(entries, mark, runFrom, runTo);
   }
 
   /**
@@ -344,12 +314,8 @@ export class Outbound {
     this.#phase = "live";
     this.#known = undefined;
     this.#cursors = [];
-    this.#runUnbroken = false;
-    this.#cuts = [];
-    this.#relayed.clear();
-    this.#cutFrom = this.#state.lsn;
-    if (durable.lsn >= this.#cutFrom) this.#cutWhole(durable);
-    const mark = this.#takeReleased(durable);
+    this.#claims.begin(this.#state.lsn, durable);
+    const mark = this.#claims.takeMark(durable);
     if (entries.length > 0 || mark !== null) this.#sendPages(entries, mark, 0, 0);
   }
 
@@ -357,62 +323,11 @@ export class Outbound {
     this.#phase = "catching-up";
     this.#cursor = cursor;
     this.#hasFallenBack = true;
-    this.#runUnbroken = false;
-    this.#relayed.clear();
-    this.#cuts = [];
-    this.#cutFrom = undefined;
-  }
-
-  #cutAt(ready: Ready, durable: Durable): void {
-    if (this.#cutFrom !== undefined) {
-      if (durable.lsn >= this.#cutFrom) this.#cutWhole(durable);
-      return;
-    }
-    if (ready.coverage.length === 0) return;
-    const newest = this.#cuts.at(-1);
-    if (newest !== undefined && this.#cuts.length >= CUTS_MAX) {
-      const joined = new VersionVector(newest.pairs);
-      for (const [origin, seq] of ready.coverage) joined.raise(origin, seq);
-      this.#cuts[this.#cuts.length - 1] = { ...newest, lsn: durable.lsn, pairs: [...joined] };
-    } else {
-      this.#cuts.push({ lsn: durable.lsn, pairs: ready.coverage, whole: false });
-    }
-  }
-
-  #cutWhole(durable: Durable): void {
-    this.#cuts = [{ lsn: durable.lsn, pairs: durable.coverage.above(this.#claimed), whole: true }];
-    this.#cutFrom = undefined;
-  }
-
-  /** What may be claimed now and was not yet; `null` if nothing. The cut that ends a catch-up is claimed even if empty. */
-  #takeReleased(durable: Durable): VectorPairs | null {
-    if (this.#cuts.length === 0 && this.#relayed.isEmpty) return null;
-    const limit = this.#waiting.firstLsn;
-    const released = new VersionVector();
-    let whole = false;
-    for (let cut = this.#cuts[0]; cut !== undefined && cut.lsn < limit; cut = this.#cuts[0]) {
-      this.#cuts.shift();
-      whole ||= cut.whole;
-      for (const [origin, seq] of cut.pairs) {
-        if (this.#claimed.raise(origin, seq) && !this.#acked.covers(origin, seq)) released.raise(origin, seq);
-      }
-    }
-    if (whole) this.#runUnbroken = true;
-    if (this.#runUnbroken) this.#takeRelayed(durable, released);
-    return whole || released.size > 0 ? [...released] : null;
-  }
-
-  /** Of single origins more can be claimed, whatever waits of others. */
-  #takeRelayed({ coverage }: Durable, released: VersionVector): void {
-    const reached = (origin: Origin): Seq => Math.max(this.#claimed.get(origin), this.#acked.get(origin));
-    for (const [origin, seq] of this.#relayed.take(reached, coverage, (origin) => !this.#waiting.holds(origin))) {
-      this.#claimed.raise(origin, seq);
-      released.raise(origin, seq);
-    }
+    this.#claims.breakOff();
   }
 
   #claimReleased(durable: Durable): void {
-    const mark = this.#phase === "live" ? this.#takeReleased(durable) : null;
+    const mark = this.#phase === "live" ? this.#claims.takeMark(durable) : null;
     if (mark !== null) this.#sendPages([], mark, 0, 0);
   }
 

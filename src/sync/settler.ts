@@ -6,10 +6,10 @@ import type { CoreState } from "../core/core-state.ts";
 import type { Slot } from "../core/table.ts";
 import type { VectorPairs } from "../core/version-vector.ts";
 import type { Entry, Millis } from "../types.ts";
+import type { Durable } from "./claims.ts";
 import type { SessionEvent, SessionId } from "./committed.ts";
 import type { FlowLimits } from "./flow.ts";
 import type { Digests, Listing, Message } from "./messages.ts";
-import type { Durable } from "./outbound.ts";
 import type { Peer, Session } from "./session.ts";
 import { answer, type SettleGoal, Settling } from "./settling.ts";
 
