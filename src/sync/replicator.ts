@@ -23,6 +23,8 @@ import {
   type Seq,
   type Stamp,
 } from "../types.ts";
+import { Acks } from "./acks.ts";
+import type { Durable } from "./claims.ts";
 import { Collector } from "./collector.ts";
 import type { Outgoing, Ready, SessionEvent, SessionId } from "./committed.ts";
 import { type Conflict, Conflicts } from "./conflicts.ts";
@@ -42,7 +44,7 @@ import {
   PROTOCOL_VERSION_MIN,
   type Supply,
 } from "./messages.ts";
-import { type Durable, Outbound } from "./outbound.ts";
+import { Outbound } from "./outbound.ts";
 import { type Leaver, Seats, type SeatsOptions } from "./seats.ts";
 import { type Peer, Session } from "./session.ts";
 import { Settler } from "./settler.ts";
@@ -90,8 +92,7 @@ export class Replicator {
   #addresses: readonly string[] = [];
   #outgoing: Outgoing[] = [];
   #events: SessionEvent[] = [];
-  /** Coverage that became durable and was not yet told, by session. */
-  readonly #untold = new Map<SessionId, VersionVector>();
+  readonly #acks: Acks;
   #tick = 0;
   /** Taken by the driver and not yet durable. */
   #recordsInFlight = 0;
@@ -118,15 +119,14 @@ export class Replicator {
     this.#probeTicks = Math.ceil((options.probeMs ?? PROBE_MS) / TICK_MS);
     const send = (session: Session, message: Message): number => this.#send(session, message);
     this.#flow = options.flow ?? FLOW_LIMITS;
+    this.#acks = new Acks(send, () => this.#isSettled);
     this.#suppliers = new Suppliers(send);
     this.#settler = new Settler({
       state,
       durable: this.#durable,
       flow: this.#flow,
       send,
-      acknowledge: (session) => {
-        if (session.owesAck || this.#untold.has(session.id)) this.#ack(session);
-      },
+      acknowledge: (session) => this.#acks.tellDue(session),
       drop: (dead, now) => this.#drop(dead, now),
       raiseFrontier: (pairs) => this.#writer.raiseFrontier(pairs),
       adopt: (session, peer, now) => this.#adopt(session, peer, now),
@@ -150,10 +150,6 @@ export class Replicator {
   }
 
   // ---- reading -------------------------------------------------------------------------------
-
-  get #nodeId(): NodeId {
-    return nodeIdOf(this.#state.origin);
-  }
 
   get sessions(): IterableIterator<Session> {
     return this.#sessions.values();
@@ -190,6 +186,10 @@ export class Replicator {
     return this.#collector.pinnedBy;
   }
 
+  get #nodeId(): NodeId {
+    return nodeIdOf(this.#state.origin);
+  }
+
   #knownPeers(): Set<NodeId> {
     return new Set([...this.#seats.nodeIds, ...this.#state.acked.keys()]);
   }
@@ -222,12 +222,7 @@ export class Replicator {
     if (ready === undefined) return undefined;
     this.#recordsInFlight += 1;
     // A record may not have had room for everything; then what came is not dealt with by this one.
-    if (!this.#writer.hasReady) {
-      for (const session of this.#sessions.values()) {
-        session.framesInRecord = session.framesReceived;
-        session.framesAppliedInRecord = session.framesApplied;
-      }
-    }
+    if (!this.#writer.hasReady) for (const session of this.#sessions.values()) this.#acks.taken(session);
     return ready;
   }
 
@@ -296,16 +291,13 @@ export class Replicator {
     // What we cover by the word of a peer that has collected tombstones, we do not hold. Who is told that we
     // cover it has to know first that what it holds itself may be dead.
     this.#tellFrontier();
+    // Of our own origin, marks and runs tell.
+    const ofOthers = ready.coverage.filter(([origin]) => origin !== this.#state.origin);
     for (const session of this.#seats.sessions) {
-      // Of our own origin, marks and runs tell.
-      for (const [origin, seq] of ready.coverage) {
-        if (origin !== this.#state.origin) this.#untoldTo(session).raise(origin, seq);
-      }
+      this.#acks.covered(session, ofOthers);
       this.#showOwn(session);
       session.peer?.outbound.forward(ready, this.#durable, this.#tick);
-      session.framesDone = Math.max(session.framesDone, session.framesInRecord);
-      session.framesKept = Math.max(session.framesKept, session.framesAppliedInRecord);
-      if (session.owesAck) this.#ack(session);
+      this.#acks.persisted(session);
     }
   }
 
@@ -318,7 +310,7 @@ export class Replicator {
     const { peer } = session;
     if (peer === undefined) return;
     const { origin, outbound } = peer;
-    if (outbound.acked.raise(origin, this.#durable.coverage.get(origin))) this.#ack(session);
+    if (outbound.acked.raise(origin, this.#durable.coverage.get(origin))) this.#acks.tell(session);
   }
 
   // ---- in: connections -----------------------------------------------------------------------
@@ -333,7 +325,7 @@ export class Replicator {
       versionMin: PROTOCOL_VERSION_MIN,
       versionMax: PROTOCOL_VERSION_MAX,
       clusterId: this.#options.clusterId,
-      nodeId: nodeIdOf(this.#state.origin),
+      nodeId: this.#nodeId,
       epoch: epochOf(this.#state.origin),
       incarnation: this.#options.incarnation,
       vector: [...session.told],
@@ -430,7 +422,7 @@ export class Replicator {
       if (peer === undefined) continue;
       peer.outbound.tick(this.#tick, this.#durable);
       if (this.#tick % RETRY_REFUSED_TICKS === 0) this.#retryRefused(session, peer, now);
-      if ((session.owesAck && this.#isSettled) || this.#untold.has(session.id)) this.#ack(session);
+      this.#acks.tick(session);
       if (peer.outbound.acked.dominates(this.#durable.coverage)) session.caughtUpAt = now;
       // A digest is worth most when nothing is on its way, but a sign of life is due in any case.
       const sinceTick = this.#isSettled ? session.lastProbeTick : session.lastSentTick;
@@ -495,8 +487,7 @@ export class Replicator {
     }
     this.#writer.recordAcks(hello.nodeId, outbound.acked);
     // Between our hello and now more may have become durable than it said.
-    const untold = this.#durable.coverage.above(session.told);
-    if (untold.length > 0) this.#untold.set(session.id, new VersionVector(untold));
+    this.#acks.covered(session, this.#durable.coverage.above(session.told));
     this.#events.push({ type: "up", session: session.id, nodeId: hello.nodeId });
     outbound.hold();
     outbound.connectedTo(new Set(hello.links), this.#tick, this.#durable);
@@ -573,7 +564,7 @@ export class Replicator {
     }
     if (this.#sessions.get(session.id) !== session) return;
     if (!wasLive && inbound.live) this.#events.push({ type: "live", session: session.id, nodeId: peer.nodeId });
-    if (this.#isSettled) this.#ack(session);
+    if (this.#isSettled) this.#acks.tell(session);
   }
 
   /** Of itself nobody is asked to be silent, and our own writes we know to send. */
@@ -667,31 +658,6 @@ export class Replicator {
 
   // ---- small sends ---------------------------------------------------------------------------
 
-  #ack(session: Session): void {
-    const vector = this.#untold.get(session.id);
-    this.#untold.delete(session.id);
-    if (this.#isSettled) {
-      session.framesDone = session.framesReceived;
-      session.framesKept = session.framesApplied;
-    }
-    session.owesAck = !this.#isSettled;
-    this.#send(session, {
-      type: "ack",
-      frames: session.framesDone,
-      vector: vector === undefined ? [] : [...vector],
-      kept: session.peer?.inbound.isRefusing === true ? 0 : session.framesKept,
-    });
-  }
-
-  #untoldTo(session: Session): VersionVector {
-    let vector = this.#untold.get(session.id);
-    if (vector === undefined) {
-      vector = new VersionVector();
-      this.#untold.set(session.id, vector);
-    }
-    return vector;
-  }
-
   #tellFrontier(): void {
     if (this.#frontierTold === this.#writer.frontierVersion) return;
     this.#frontierTold = this.#writer.frontierVersion;
@@ -733,7 +699,7 @@ export class Replicator {
     for (const [reason, count] of Object.entries(session.rejects)) {
       this.#rejectsBefore.set(reason, (this.#rejectsBefore.get(reason) ?? 0) + count);
     }
-    this.#untold.delete(session.id);
+    this.#acks.forget(session.id);
     this.#settler.forget(session.id);
     this.#collector.forget(session.id);
     this.#ephemeral?.leave(session.id);
