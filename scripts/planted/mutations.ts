@@ -304,8 +304,8 @@ export const MUTATIONS: readonly Mutation[] = [
     "a frontier is told after the claims that rest on it",
     1500,
     "src/sync/replicator.ts",
-    "    this.#tellFrontier();\n    for (const session of this.#seats.sessions) {",
-    "    queueMicrotask(() => this.#tellFrontier());\n    for (const session of this.#seats.sessions) {",
+    "    this.#tellFrontier();\n    // Of our own origin",
+    "    queueMicrotask(() => this.#tellFrontier());\n    // Of our own origin",
     SETTLER_TESTS,
   ),
   edit(
