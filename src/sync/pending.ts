@@ -46,10 +46,8 @@ export class Pending {
   add(unit: Unit): void {
     const bytes = bytesOf(unit.ops);
     let record = this.#records.at(-1);
-    if (record !== undefined && record.bytes + bytes <= READY_BYTES_MAX) {
-      join(record, unit);
-      cover(record.coverage, unit);
-    } else {
+    if (record !== undefined && record.bytes + bytes <= READY_BYTES_MAX) join(record, unit);
+    else {
       const { ops, batch, changes } = unit;
       record = { ops, batches: [batch], changes, coverage: coverageOf(unit), bytes: 0, end: 0 };
       this.#records.push(record);
@@ -80,22 +78,22 @@ function join(record: Gathered, { ops, batch, changes }: Unit): void {
   for (const op of ops) record.ops.push(op);
   for (const change of changes) record.changes.push(change);
   record.batches.push(batch);
+  cover(record.coverage, ops, batch);
 }
 
-function coverageOf(unit: Unit): [Origin, Seq][] {
-  const { ops, batch } = unit;
+function coverageOf({ ops, batch }: Unit): [Origin, Seq][] {
   const [own] = batch.entries;
   // A write of ours, and nothing else: made at once, since an array that grows takes room for seventeen.
   if (ops.length === 1 && batch.entries.length === 1 && own !== undefined && batch.via === undefined) {
     return [[own.origin, own.seq]];
   }
   const coverage: [Origin, Seq][] = [];
-  cover(coverage, unit);
+  cover(coverage, ops, batch);
   return coverage;
 }
 
 /** What a unit covers: our own writes themselves, the last one all before it; those of others only by a claim. */
-function cover(coverage: [Origin, Seq][], { ops, batch }: Unit): void {
+function cover(coverage: [Origin, Seq][], ops: readonly StateOp[], batch: AppliedBatch): void {
   for (const op of ops) if (op.type === "cover") coverage.push([op.origin, op.seq]);
   const own = batch.via === undefined ? batch.entries.at(-1) : undefined;
   if (own === undefined) return;

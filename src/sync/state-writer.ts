@@ -150,10 +150,7 @@ export class StateWriter {
     const stamp = this.#clock.tick(now);
     const { origin } = this.#state;
     let seq = this.#state.nextSeq;
-    const entryOf = ({ key, value, expiresAt }: LocalWrite): Entry => {
-      return { key, value, stamp, origin, seq: seq++, expiresAt };
-    };
-    const entries = writes.length === 1 ? [entryOf(writes[0]!)] : writes.map(entryOf);
+    const entries = writes.map(({ key, value, expiresAt }) => ({ key, value, stamp, origin, seq: seq++, expiresAt }));
     this.#author(entries, now);
     return entries;
   }
