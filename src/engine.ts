@@ -155,7 +155,7 @@ export class Engine {
       onFailure: (error) => this.#onFailure(error),
       hasListeners: () => this.hooks.has("change"),
       onStep: () => {
-        this.#statusWatch.look(clock.now());
+        this.#statusWatch.look(clock);
         this.#reportConflicts();
         this.peerWaits.check();
         this.indexes.catchUp();

@@ -1,5 +1,6 @@
 /** Tells when the status has changed in a way that no event of a session shows: a peer falls behind, or catches up. */
 
+import type { WallClock } from "./clock.ts";
 import type { Status } from "./status.ts";
 import type { Millis } from "./types.ts";
 
@@ -33,8 +34,9 @@ export class StatusWatch {
   }
 
   /** To be called often: looks once a second, and emits the status if it tells something new. */
-  look(now: Millis): void {
+  look(clock: WallClock): void {
     if (!this.#options.isHeard()) return;
+    const now = clock.now();
     // A clock that was set back must not silence us.
     if (now - this.#lookedAt < LOOK_MS && now >= this.#lookedAt) return;
     this.#lookedAt = now;
