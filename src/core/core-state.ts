@@ -96,8 +96,7 @@ export class CoreState {
 
   /** An entry, as a copy that stays valid. */
   entryAt(slot: Slot): Entry {
-    const entry = this.table.entryAt(slot);
-    return { ...entry, key: entry.key.slice(), value: entry.value?.slice() ?? null };
+    return this.table.copyAt(slot);
   }
 
   /**

@@ -16,6 +16,7 @@ import { RESERVED_PREFIX_BYTE } from "../limits.ts";
 import type { Entry, Lsn, Millis, Origin, Seq, Stamp } from "../types.ts";
 import { ChangeLog } from "./change-log.ts";
 import { Digest } from "./digest.ts";
+import { EntryCopies } from "./entry-copies.ts";
 import { type EntryRun, RECORD_KEY_AT, RUN_ENTRIES_MAX } from "./entry-run.ts";
 import { hashKey } from "./hash.ts";
 import { bucketOf, KeyIndex } from "./key-index.ts";
@@ -38,6 +39,7 @@ export class EntryTable {
   readonly #order = new OrderedKeys(this.#records);
   readonly #digest = new Digest();
   readonly #views = new Views();
+  readonly #copies = new EntryCopies();
   readonly #source: Source = {
     records: this.#records,
     order: this.#order,
@@ -204,6 +206,11 @@ export class EntryTable {
   /** The entry. Key and value are views, good until the next change of the table. */
   entryAt(slot: Slot): Entry {
     return this.#records.entryAt(slot);
+  }
+
+  /** As `entryAt`, as a copy that stays valid. It shares up to 16 KiB with other copies. */
+  copyAt(slot: Slot): Entry {
+    return this.#copies.take(this.#records, slot);
   }
 
   /** A view, good until the next change of the table; null for a tombstone. */
