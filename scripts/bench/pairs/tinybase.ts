@@ -30,9 +30,13 @@ interface Server {
 }
 
 const BATCH = 1000;
+/**
+ * Of a request. It must not run out while there is somebody to answer: what is written while TinyBase then asks again is
+ * never sent, and whoever waits for it waits for ever.
+ */
 const TIMEOUT_SECONDS = 60;
-/** The first one finds nobody, and waits for as long. */
-const FIRST_TIMEOUT_SECONDS = 0.2;
+/** Of one who finds nobody, and has nothing to lose by it. */
+const BRIEF_TIMEOUT_SECONDS = 0.1;
 
 /** TinyBase with its own synchronizer and server; the source is a client in the server's process. Memory only. */
 export const tinybase: PairSystem = {
@@ -42,7 +46,10 @@ export const tinybase: PairSystem = {
     createWsServer(server);
     const store = await newStore("source");
     const values = new Values();
-    await synchronize(store, address, FIRST_TIMEOUT_SECONDS);
+    // Whoever begins asks the others, and waits for an answer: somebody with an empty store gives it, and goes.
+    const nobody = await synchronize(await newStore("nobody"), address, BRIEF_TIMEOUT_SECONDS);
+    await synchronize(store, address);
+    await nobody.destroy();
     return {
       address,
       async fill(from, to) {
