@@ -1,12 +1,14 @@
 /** All workloads, in the order in which they are shown. */
 import type { Workload } from "./workload.ts";
+import { cluster } from "./workloads/cluster.ts";
+import { digest } from "./workloads/digest.ts";
 import { batches, durable } from "./workloads/durable.ts";
 import { growth } from "./workloads/growth.ts";
 import { memory } from "./workloads/memory.ts";
 import { checkpoint, opening } from "./workloads/open.ts";
 import { reads } from "./workloads/reads.ts";
 import { bootstrap, catchUp, difference, idle, latency, live } from "./workloads/replication.ts";
-
+import { settle } from "./workloads/settle.ts";
 import { ycsb } from "./workloads/ycsb.ts";
 
 export const WORKLOADS: readonly Workload[] = [
@@ -23,5 +25,8 @@ export const WORKLOADS: readonly Workload[] = [
   live,
   latency,
   idle,
+  cluster,
+  settle,
+  digest,
   growth,
 ];

@@ -78,3 +78,27 @@ test("measures in rounds, ours and the limit, prints lines, and takes them back"
   expect(again.stdout).toContain("append and sync");
   expect(bench("--from", path, "--write").stderr).toContain("--quick");
 });
+
+test("a cluster of three writes, is cut and heals; ours and the limit", { timeout: DEADLINE_MS }, () => {
+  const { status, stdout, stderr } = bench("--quick", "--no-peers", "--only", "cluster", "--json");
+  expect({ status, failures: stderr.match(/failed.*/g) }).toEqual({ status: 0, failures: null });
+  const [run] = runsOfLines(stdout);
+  const figuresOf = (system: string): string[] =>
+    (run?.series ?? []).filter((one) => one.system === system).map(({ figure }) => figure);
+  const both = ["writes", "latency, p50", "latency, p99"];
+  expect(figuresOf("bare pages")).toEqual(both);
+  expect(figuresOf("wavekv")).toEqual([...both, "cut for", "connected after healing", "converged after healing"]);
+});
+
+test("settling moves what differs, and not much more", { timeout: DEADLINE_MS }, () => {
+  const { status, stdout } = bench("--quick", "--no-peers", "--only", "settle,digest", "--json");
+  expect(status).toBe(0);
+  const [settle, digest] = runsOfLines(stdout);
+  const figures = Object.fromEntries((settle?.series ?? []).map(({ figure, samples }) => [figure, samples[0]]));
+  // Ten entries, and the announcements of the two replicas.
+  expect(figures["entries moved"]).toBe(12);
+  expect(figures["of the bytes of a full transfer"]).toBeLessThan(0.1);
+  const share = digest?.series.find(({ figure }) => figure === "digest, of a put")?.samples[0];
+  expect(share).toBeGreaterThan(0);
+  expect(share).toBeLessThan(1);
+});

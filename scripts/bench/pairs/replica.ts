@@ -5,7 +5,7 @@ import { type PairOptions, type PairSystem, type Sink, type Source, sharedNowMs,
 
 const BATCH = 1000;
 const nothing = (): void => undefined;
-const logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };
+export const logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };
 
 /** Replicas of ours. */
 export const replicas: PairSystem = {

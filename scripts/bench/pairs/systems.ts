@@ -94,7 +94,7 @@ function systemOf({ system }: Task): PairSystem {
 }
 
 /** So many puts, one by one, at intervals that are not quite regular. */
-async function stamps(source: Source, count: number, everyMs: number): Promise<void> {
+export async function stamps(source: Pick<Source, "stamp">, count: number, everyMs: number): Promise<void> {
   for (let index = 0; index < count; index += 1) {
     source.stamp(index);
     await new Promise((resolve) => setTimeout(resolve, everyMs + (index % 3)));
