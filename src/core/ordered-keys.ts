@@ -21,6 +21,9 @@ const JOINED_SLOTS_MAX = CHUNK_SLOTS * 0.75;
 /** Up to so many slots that wait are put in their places one by one. */
 const INSERTED_SLOTS_MAX = 16;
 
+/** Slots in a run, at most. */
+export const ORDER_RUN_MAX = CHUNK_SLOTS;
+
 /** For sorting: a word and the index of its cell make one number, which the platform sorts without calling us. */
 const sortKeys = new Float64Array(CHUNK_SLOTS);
 const sortedCells = new Uint32Array(CHUNK_SLOTS * 2);
@@ -43,6 +46,7 @@ export class OrderedKeys {
   readonly #chunks: Chunk[] = [newChunk(CHUNK_SLOTS_MIN)];
   readonly #lows = new LowKeys();
   #version = 0;
+  #isPaused = false;
 
   constructor(records: Records) {
     this.#records = records;
@@ -53,8 +57,19 @@ export class OrderedKeys {
     return this.#version;
   }
 
+  /** Of an empty order: until `resume` it takes no notice of what is added and removed. */
+  pause(): void {
+    this.#isPaused = true;
+  }
+
+  /** Ends the pause. What is to be in the order has to be added now. */
+  resume(): void {
+    this.#isPaused = false;
+  }
+
   /** Adds a slot whose key is not there. */
   add(slot: Slot, key: Uint8Array): void {
+    if (this.#isPaused) return;
     this.#version += 1;
     const index = this.#lows.chunkOf(key);
     const chunk = this.#chunks[index]!;
@@ -104,6 +119,13 @@ export class OrderedKeys {
     return true;
   }
 
+  /** As `addRun`, in any order. All keys are above those that are there, and begin with the shared bytes. */
+  addUnsorted(sharedLength: number, cells: Uint32Array): void {
+    const shared = this.#records.keyAt(cells[1]!).slice(0, sharedLength);
+    this.#sort({ cells, length: cells.length / 2, sorted: 0, shared });
+    assert(this.addRun(sharedLength, cells), "runs are added in the order of their keys");
+  }
+
   /**
    * Cells as `addRun` takes them: from the position on, up to some end. Good until the next change.
    * Undefined at the end.
@@ -118,6 +140,7 @@ export class OrderedKeys {
 
   /** Removes the slot of `key`. */
   remove(slot: Slot, key: Uint8Array): void {
+    if (this.#isPaused) return;
     this.#version += 1;
     const index = this.#lows.chunkOf(key);
     const chunk = this.#chunks[index]!;

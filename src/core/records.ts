@@ -114,6 +114,11 @@ export class Records {
     return viewInto(this.bytesAt(slot), start, length);
   }
 
+  /** Whether the slot, below the end of the rows, has an entry. */
+  isInUse(slot: Slot): boolean {
+    return this.rows.lsnAt(slot) > 0;
+  }
+
   hasValue(slot: Slot): boolean {
     return this.rows.valueLengthAt(slot) >= 0;
   }

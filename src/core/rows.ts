@@ -35,6 +35,11 @@ export class Rows {
   #free: Slot = NO_SLOT;
   #freeCount = 0;
 
+  /** All slots are below this. */
+  get end(): number {
+    return this.#end;
+  }
+
   get size(): number {
     return this.#end - this.#freeCount;
   }

@@ -20,6 +20,7 @@ import { EntryCopies } from "./entry-copies.ts";
 import { type EntryRun, RECORD_KEY_AT, RUN_ENTRIES_MAX } from "./entry-run.ts";
 import { hashKey } from "./hash.ts";
 import { bucketOf, KeyIndex } from "./key-index.ts";
+import { sortKeys } from "./key-sorting.ts";
 import { OrderedKeys } from "./ordered-keys.ts";
 import { Views } from "./range-view.ts";
 import type { Range, Source } from "./range-walk.ts";
@@ -147,6 +148,17 @@ export class EntryTable {
   /** Puts loaded entries in the order of their keys: as `OrderedKeys.addRun`, the whole order from its beginning on. */
   loadOrder(sharedLength: number, cells: Uint32Array): boolean {
     return this.#order.addRun(sharedLength, cells);
+  }
+
+  /** Of an empty table: puts off the order of the keys. To be followed by `sortKeys` before anybody asks for it. */
+  deferOrder(): void {
+    this.#order.pause();
+  }
+
+  /** Puts all keys in order. To be walked to its end, with turns for others between its steps, before anything is changed. */
+  sortKeys(): Generator<undefined, void> {
+    this.#order.resume();
+    return sortKeys(this.#records, this.#order);
   }
 
   /** Finds a loaded entry its place in the order. */

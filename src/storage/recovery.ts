@@ -183,11 +183,19 @@ async function build(
     start = cutOf(header);
     requiredRecords = footer.requiredRecords;
   }
+  // All in no order, from the log alone: found at once in the end, it takes a fraction of the time.
+  else state.table.deferOrder();
   const end = await walkLog(disk, directory, files.segments, start, base !== undefined, state, (bytes) =>
     report("log", snapshotBytes + bytes),
   );
+  if (base === undefined) for (const _ of state.table.sortKeys()) await turnOf(disk, directory);
   if (end.position.records < requiredRecords) return "short log";
   return { state, end, base, logBytes };
+}
+
+/** Lets others have a turn of the event loop: as reading does, by asking the disk for something. */
+async function turnOf(disk: Disk, directory: string): Promise<void> {
+  await disk.list(directory);
 }
 
 /** Replays the segments from `start` on, up to the end of the log or to damage. */

@@ -121,6 +121,44 @@ test.each([
   expect(contentsOf(loaded)).toEqual(contentsOf(table));
 });
 
+// None, one, about a part (320) and a run (512), several of them; keys that are few and change often, or many.
+test.each([
+  [0, 1],
+  [1, 1],
+  [400, 500],
+  [700, 1e9],
+  [3_000, 50],
+  [6_000, 1e9],
+])(
+  "a table of %i changes of %i keys is the same when its keys were put in order at once, and stays so",
+  (changes, keys) => {
+    const [table, deferred] = [new EntryTable(), new EntryTable()];
+    deferred.deferOrder();
+    churn([table, deferred], changes, keys, changes);
+    walked(deferred.sortKeys());
+    expect(contentsOf(deferred)).toEqual(contentsOf(table));
+    churn([table, deferred], 2000, keys, 7);
+    expect(contentsOf(deferred)).toEqual(contentsOf(table));
+  },
+);
+
+test("keys that begin alike, up to the last byte or for thousands of bytes, are put in order at once", () => {
+  const table = new EntryTable();
+  table.deferOrder();
+  const keys = Array.from({ length: 5000 }, (_, index) => {
+    const number = (index * 7919) % 5000;
+    return Buffer.from(`${"k".repeat(number % 3 === 0 ? 3000 : number % 11)}${number}`);
+  });
+  for (const [index, key] of keys.entries()) {
+    const value = index % 4 === 0 ? null : Buffer.of(1);
+    table.set({ key, value, stamp: 9, origin: origins[0]!, seq: index + 1, expiresAt: 0 }, index + 1);
+  }
+  walked(table.sortKeys());
+  const live = keys.filter((_, index) => index % 4 !== 0).sort((a, b) => a.compare(b));
+  const text = (key: Uint8Array): string => Buffer.from(key).toString("latin1");
+  expect([...table.range()].map(({ key }) => text(key))).toEqual(live.map(text));
+});
+
 test("an empty table has no runs and no order", () => {
   expect(contentsOf(reload(new EntryTable()))).toEqual(contentsOf(new EntryTable()));
 });
