@@ -29,8 +29,8 @@ export class WaitingList {
   readonly #writes = new Set<WaitingWrite>();
   /** The same by key, oldest first. */
   readonly #byKey = new Map<string, WaitingWrite[]>();
-  /** How many of each origin. */
-  readonly #counts = new Map<Origin, number>();
+  /** How many of each origin that was ever on the list. */
+  readonly #ofOrigin = new Map<Origin, { count: number }>();
 
   get size(): number {
     return this.#writes.size;
@@ -44,13 +44,15 @@ export class WaitingList {
 
   /** Whether a write of that origin is on the list. */
   holds(origin: Origin): boolean {
-    return this.#counts.has(origin);
+    return (this.#ofOrigin.get(origin)?.count ?? 0) > 0;
   }
 
   /** Adds a write behind all others. */
   add(write: WaitingWrite): void {
     this.#writes.add(write);
-    this.#counts.set(write.origin, (this.#counts.get(write.origin) ?? 0) + 1);
+    const ofOrigin = this.#ofOrigin.get(write.origin);
+    if (ofOrigin === undefined) this.#ofOrigin.set(write.origin, { count: 1 });
+    else ofOrigin.count += 1;
     const name = bytesToText(write.key);
     const present = this.#byKey.get(name);
     if (present === undefined) this.#byKey.set(name, [write]);
@@ -105,10 +107,8 @@ export class WaitingList {
   }
 
   #remove(write: WaitingWrite): void {
-    if (!this.#writes.delete(write)) return;
-    const count = this.#counts.get(write.origin) ?? 0;
-    if (count > 1) this.#counts.set(write.origin, count - 1);
-    else this.#counts.delete(write.origin);
+    const ofOrigin = this.#ofOrigin.get(write.origin);
+    if (this.#writes.delete(write) && ofOrigin !== undefined) ofOrigin.count -= 1;
   }
 
   #drop(write: WaitingWrite): void {
