@@ -7,7 +7,7 @@ import { encodeValue } from "../../../src/codec/values.ts";
 import { stampAt } from "../../../src/hybrid-logical-clock.ts";
 import type { Replica } from "../../../src/index.ts";
 import { PAGE_BYTES, QUARANTINE_ENTRIES_MAX, WINDOW_BYTES } from "../../../src/limits.ts";
-import type { Entry, Origin } from "../../../src/types.ts";
+import { type Entry, type NodeId, nodeIdOf, type Origin } from "../../../src/types.ts";
 import { PlayedPeer } from "../../models/played-peer.ts";
 import { VirtualCluster } from "../../models/virtual-cluster.ts";
 
@@ -130,6 +130,24 @@ describe("a peer that claims absurd coverage", () => {
     expect(b.status().reasons).toEqual([]);
     // Its claim has touched nothing: a goes on writing under its own numbers, and b has all.
     expect(b.has("a/199")).toBe(true);
+  });
+});
+
+describe("a peer that says again and again that it has everybody's writes from somebody else", () => {
+  const crowd = Array.from({ length: 1023 }, (_, n) => `n${n}` as NodeId);
+
+  test("gets them all, late; of itself and of us it is not believed, and nobody else is late", async () => {
+    const STEPS = 150;
+    const { cluster, a, evil } = await compare(({ evil }, step) => {
+      evil.send({ type: "supply", prune: ["b" as NodeId, ...crowd], graft: step % 7 === 0 ? crowd : [] });
+      evil.send({ type: "supply", prune: [(step % 2 === 0 ? "a" : "evil") as NodeId], graft: [] });
+    }, STEPS);
+    await cluster.time.run(1000);
+    const pages = evil.received.filter((message) => message.type === "page");
+    const authors = pages.flatMap(({ entries }) => entries.map(({ origin }) => nodeIdOf(origin)));
+    for (const name of ["a", "b"])
+      expect(authors.filter((author) => author === name).length).toBeGreaterThanOrEqual(STEPS);
+    expect(a.status().peers["evil"]).toMatchObject({ rejects: { "absurd-supply": STEPS } });
   });
 });
 
