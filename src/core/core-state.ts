@@ -165,9 +165,10 @@ export class CoreState {
   loadRun(run: EntryRun): void {
     assert(run.lsns[0]! > this.#lsn, "entries of a snapshot ascend");
     this.#lsn = run.lsns[run.count - 1]!;
-    for (let index = 0; index < run.count; index += 1) {
-      if (run.stamps[index]! > this.#highestStamp) this.#highestStamp = run.stamps[index]!;
-    }
+    const { stamps, count } = run;
+    let highest = this.#highestStamp;
+    for (let index = 0; index < count; index += 1) if (stamps[index]! > highest) highest = stamps[index]!;
+    this.#highestStamp = highest;
     this.table.load(run);
   }
 

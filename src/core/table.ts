@@ -342,14 +342,16 @@ export class EntryTable {
   }
 
   #countRun({ count, bytes, starts, keyLengths, valueLengths }: EntryRun): void {
-    let sum = 0;
+    let [live, tombstones, sum] = [0, 0, 0];
     for (let index = 0; index < count; index += 1) {
       const valueLength = valueLengths[index]!;
       sum += keyLengths[index]! + Math.max(valueLength, 0);
       if (bytes[starts[index]! + RECORD_KEY_AT] === RESERVED_PREFIX_BYTE) continue;
-      if (valueLength >= 0) this.#live += 1;
-      else this.#tombstones += 1;
+      if (valueLength >= 0) live += 1;
+      else tombstones += 1;
     }
+    this.#live += live;
+    this.#tombstones += tombstones;
     this.#bytes += sum;
   }
 
