@@ -8,7 +8,7 @@ import { ORDER_RUN_MAX, OrderedKeys } from "./ordered-keys.ts";
 import { type Records, wordOf } from "./records.ts";
 import type { Slot } from "./rows.ts";
 
-/** Every so-manieth key is looked at to find where parts begin. */
+/** One key in so many is looked at to find where parts begin. */
 const SAMPLE_STEP = 32;
 /** Samples in a part: of some 320 keys, few of them above the 512 that fit a run. */
 const PART_SAMPLES = 10;
