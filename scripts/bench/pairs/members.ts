@@ -63,6 +63,8 @@ export function runMember(task: Task): void {
     },
     /** Resolves when this one is in contact with so many. */
     connected: (count = 0) => member.replica === undefined || until(() => liveLinks(replica()) >= count),
+    /** Resolves when it is in contact with no more than so many. */
+    apart: (count = 0) => until(() => liveLinks(replica()) <= count),
     fill: (from = 0, to = 0) => member.fill(from, to),
     until: (count = 0) => member.until(count),
     stamps: (count = 0, everyMs = 1) => stamps(member, count, everyMs),
