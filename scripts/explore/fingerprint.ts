@@ -8,8 +8,8 @@ interface Table {
 }
 
 /**
- * Left out: moments at which something was last heard or sent. They matter after 5 s of silence only, and a search has
- * fewer ticks than that.
+ * Left out: moments at which something was last heard or sent, which matter after 5 s of silence only, and a search has
+ * fewer ticks than that; and what is remembered so that it need not be found out again.
  */
 const IGNORED: ReadonlySet<string> = new Set([
   "$tick",
@@ -22,6 +22,8 @@ const IGNORED: ReadonlySet<string> = new Set([
   "$options",
   "$limits",
   "$flow",
+  "$revision",
+  "$caughtUp",
 ]);
 
 /** Moments that matter by how long ago they are, or how soon they come. */

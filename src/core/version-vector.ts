@@ -9,6 +9,7 @@ export type VectorPairs = readonly (readonly [Origin, Seq])[];
  */
 export class VersionVector {
   readonly #seqs = new Map<Origin, Seq>();
+  #revision = 0;
 
   constructor(pairs: Iterable<readonly [Origin, Seq]> = []) {
     for (const [origin, seq] of pairs) this.raise(origin, seq);
@@ -16,6 +17,11 @@ export class VersionVector {
 
   get size(): number {
     return this.#seqs.size;
+  }
+
+  /** Grows with every change: what was found out about a vector holds for as long as this is the same. */
+  get revision(): number {
+    return this.#revision;
   }
 
   get(origin: Origin): Seq {
@@ -37,6 +43,7 @@ export class VersionVector {
   raise(origin: Origin, seq: Seq): boolean {
     if (seq <= this.get(origin)) return false;
     this.#seqs.set(origin, seq);
+    this.#revision += 1;
     return true;
   }
 
@@ -44,6 +51,7 @@ export class VersionVector {
   replace(origin: Origin, seq: Seq): void {
     if (seq > 0) this.#seqs.set(origin, seq);
     else this.#seqs.delete(origin);
+    this.#revision += 1;
   }
 
   clone(): VersionVector {

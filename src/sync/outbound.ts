@@ -34,6 +34,8 @@ export class Outbound {
   /** What the peer covers durably. */
   readonly #acked: VersionVector;
   readonly #claims: Claims;
+  /** As found at the sum of the revisions of `#acked` and of our coverage, each of which only grows. */
+  #caughtUp = { revisions: -1, isSo: false };
   #links = NO_LINKS;
   /** Whose writes the peer gets from somebody else, as it has told us. */
   readonly #pruned = new Set<NodeId>();
@@ -79,6 +81,15 @@ export class Outbound {
   /** What the peer told us that it covers. */
   get acked(): VersionVector {
     return this.#acked;
+  }
+
+  /** Whether the peer durably covers all that we do. Looks at all origins only if something has changed since it last did. */
+  isCaughtUp({ coverage }: Durable): boolean {
+    const revisions = this.#acked.revision + coverage.revision;
+    if (revisions !== this.#caughtUp.revisions) {
+      this.#caughtUp = { revisions, isSo: this.#acked.dominates(coverage) };
+    }
+    return this.#caughtUp.isSo;
   }
 
   /** Who the peer is connected to, as it has told us last. */

@@ -423,7 +423,7 @@ export class Replicator {
       peer.outbound.tick(this.#tick, this.#durable);
       if (this.#tick % RETRY_REFUSED_TICKS === 0) this.#retryRefused(session, peer, now);
       this.#acks.tick(session);
-      if (peer.outbound.acked.dominates(this.#durable.coverage)) session.caughtUpAt = now;
+      if (peer.outbound.isCaughtUp(this.#durable)) session.caughtUpAt = now;
       // A digest is worth most when nothing is on its way, but a sign of life is due in any case.
       const sinceTick = this.#isSettled ? session.lastProbeTick : session.lastSentTick;
       if (this.#tick - sinceTick >= this.#probeTicks) {
@@ -631,7 +631,7 @@ export class Replicator {
     const { coverage } = this.#durable;
     const isLive = inbound.live && outbound.phase === "live";
     const isIdle = this.#isSettled && !inbound.isStaging && !inbound.isRefusing && outbound.waits === 0;
-    return isLive && isIdle && outbound.acked.dominates(coverage) && coverage.dominates(outbound.acked);
+    return isLive && isIdle && outbound.isCaughtUp(this.#durable) && coverage.dominates(outbound.acked);
   }
 
   /** Nothing is on its way to the disk: what came was dealt with. */
