@@ -35,7 +35,7 @@ export const bootstrap: Workload = {
     { row: 9, figure: "bytes per entry", against: "itself", atMost: 145 },
   ],
   profile:
-    "Not profiled on its own. By the profile of the receiver in live, which does the same with smaller transfers, the table takes 31 of the 49 parts of applying.",
+    "The receiver is the slower end. 38 % of its processor time go into the table (records 12 %, order of keys 11 %, key index 5 %), 16 % are garbage collection, 7 % what the key holds so far, 5 % admission, 7 % its own log, 5 % decoding. The limit puts strings into a Map, and compares nothing.",
   partner: (task) => runSource(task, { durable: false, directory: task.directory }),
   measure: (task) =>
     withSource("bootstrap", task, numberOf(task.size), async (_, openSink): Promise<Figures> => {
