@@ -131,6 +131,7 @@ export class Engine {
       wholes: merges,
       nextEpoch: (epoch) => epochAbove(epoch, random.hex64()),
       members: () => this.neighbours.members().map(({ nodeId }) => nodeId as NodeId),
+      isAwaited: () => this.peerWaits.size > 0,
       ephemeral: { leaseMs: ephemeralLeaseMs, generation: Math.floor(clock.now()), isReadable: isValue },
     });
     const now = (): number => this.#replicator.now(clock.now());

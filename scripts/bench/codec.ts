@@ -85,7 +85,15 @@ bench(
 const record = writer.copy();
 bench("ops of 1,000 sets: decode, per set", () => decodeOps(record).length, 1000);
 
-const page: Page = { type: "page", entries, last: true, runFrom: 0, runTo: 1000, mark: [[origin, 1000]] };
+const page: Page = {
+  type: "page",
+  entries,
+  last: true,
+  runFrom: 0,
+  runTo: 1000,
+  mark: [[origin, 1000]],
+  ackNow: false,
+};
 const body = encodeBody(page);
 const frame = encodeMessage(page, 1);
 bench("page of 1,000: encode, per entry", () => encodeMessage(page, 1).length, 1000);

@@ -93,7 +93,15 @@ export function sampleMessage(chance: Chance, value: (chance: Chance) => Uint8Ar
     case 2: {
       const mark = chance.oneIn(2) ? sampleVector(chance) : null;
       const entries = sampleEntries(chance, value);
-      return { type: "page", entries, last: chance.oneIn(2), runFrom: 0, runTo: chance.below(9), mark };
+      return {
+        type: "page",
+        entries,
+        last: chance.oneIn(2),
+        runFrom: 0,
+        runTo: chance.below(9),
+        mark,
+        ackNow: chance.oneIn(4),
+      };
     }
     case 3:
       return { type: "ack", frames: chance.below(999), vector: sampleVector(chance), kept: chance.below(99) };

@@ -65,6 +65,7 @@ const KINDS: ReadonlySet<number> = new Set([
 
 const PAGE_LAST = 1;
 const PAGE_MARK = 2;
+const PAGE_ACK_NOW = 4;
 
 const DIGESTS_LIST = 1;
 const DIGESTS_BULK = 2;
@@ -251,7 +252,7 @@ function readHello(reader: ByteReader): Hello {
 }
 
 function writePage(writer: ByteWriter, page: Page): void {
-  writer.u8((page.last ? PAGE_LAST : 0) | (page.mark === null ? 0 : PAGE_MARK));
+  writer.u8((page.last ? PAGE_LAST : 0) | (page.mark === null ? 0 : PAGE_MARK) | (page.ackNow ? PAGE_ACK_NOW : 0));
   writer.varint(page.runFrom);
   writer.varint(page.runTo);
   const into = new EntriesWriter(writer);
@@ -261,13 +262,14 @@ function writePage(writer: ByteWriter, page: Page): void {
 
 function readPage(reader: ByteReader): Page {
   const flags = reader.u8();
-  if (flags > (PAGE_LAST | PAGE_MARK)) throw new DecodeError("unknown flags of a page");
+  if (flags > (PAGE_LAST | PAGE_MARK | PAGE_ACK_NOW)) throw new DecodeError("unknown flags of a page");
   const runFrom = reader.varint();
   const runTo = reader.varint();
   const from = new EntriesReader(reader);
   const entries = decodeEntries(reader, from, PAGE_ENTRIES_LIMIT);
   const mark = (flags & PAGE_MARK) === 0 ? null : readVector(reader, from);
-  return { type: "page", entries, last: (flags & PAGE_LAST) !== 0, runFrom, runTo, mark };
+  const last = (flags & PAGE_LAST) !== 0;
+  return { type: "page", entries, last, runFrom, runTo, mark, ackNow: (flags & PAGE_ACK_NOW) !== 0 };
 }
 
 function readAck(reader: ByteReader): Ack {

@@ -65,7 +65,13 @@ export class PeerWaits {
     const all = state.covered.clone();
     const durable = driver.durable(state.lsn, undefined);
     const isSettled = (): boolean => peers.every((peer) => replicator.ackedBy(peer).dominates(all));
-    await Promise.all([durable, this.#waits.until(isSettled, signal)]);
+    const settled = this.#waits.until(isSettled, signal);
+    // What peers hold already they would acknowledge with their next tick.
+    if (!isSettled()) {
+      replicator.askForAcks();
+      driver.wake();
+    }
+    await Promise.all([durable, settled]);
   }
 
   /** To be called when something may have become durable, here or at a peer. */

@@ -33,11 +33,22 @@ export class Acks {
     else untold.join(pairs);
   }
 
-  /** The record is durable: acknowledges at once to a peer that has sent pages. */
+  /** A page has come. The peer is acknowledged at once if it waits for that, otherwise with the next tick. */
+  came(session: Session, isUrgent: boolean): void {
+    session.owesAck = true;
+    session.isAckUrgent ||= isUrgent;
+  }
+
+  /** What came was dealt with, if nothing of it is on its way to the disk. */
+  dealtWith(session: Session): void {
+    if (session.isAckUrgent && this.#isSettled()) this.tell(session);
+  }
+
+  /** The record is durable: acknowledges at once to a peer that waits for it. */
   persisted(session: Session): void {
     session.framesDone = Math.max(session.framesDone, session.framesInRecord);
     session.framesKept = Math.max(session.framesKept, session.framesAppliedInRecord);
-    if (session.owesAck) this.tell(session);
+    if (session.owesAck && session.isAckUrgent) this.tell(session);
   }
 
   /** Tells what there is to tell; of pages that are on their way to the disk, nothing for their sake alone. */
@@ -59,6 +70,7 @@ export class Acks {
       session.framesKept = session.framesApplied;
     }
     session.owesAck = !isSettled;
+    session.isAckUrgent &&= !isSettled;
     this.#send(session, {
       type: "ack",
       frames: session.framesDone,

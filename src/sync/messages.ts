@@ -25,6 +25,7 @@ export type Message =
 /** Bits of `Hello.features`: what the sender understands beyond the protocol version. Unknown ones are of no interest. */
 export const FEATURE_EPHEMERAL = 1;
 export const FEATURE_SUPPLY = 2;
+export const FEATURE_ACK_NOW = 4;
 
 /** The first message of each side. Nothing else is understood before it. */
 export interface Hello {
@@ -46,7 +47,7 @@ export interface Hello {
   readonly wallClock: Millis;
   /** Up to where the sender's tombstones may be collected: who does not cover all of it has to settle first. */
   readonly frontier: VectorPairs;
-  /** See FEATURE_EPHEMERAL, FEATURE_SUPPLY. 0 from replicas that know of none. */
+  /** See FEATURE_EPHEMERAL, FEATURE_SUPPLY, FEATURE_ACK_NOW. 0 from replicas that know of none. */
   readonly features: number;
 }
 
@@ -61,6 +62,11 @@ export interface Page {
   readonly runTo: Seq;
   /** Everything that the sender's vector covers is dominated by what it has sent, or by what we cover. `null`: no claim. */
   readonly mark: VectorPairs | null;
+  /**
+   * The sender waits for the ack: it is to come as soon as this is durable, and not with the next tick. Only to peers with
+   * FEATURE_ACK_NOW; who does not have it is acknowledged everything at once.
+   */
+  readonly ackNow: boolean;
 }
 
 /** What of the sender's coverage became durable since its last ack, and how many of our frames it has dealt with. */

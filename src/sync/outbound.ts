@@ -9,7 +9,7 @@ import type { CoreState } from "../core/core-state.ts";
 import { NO_SLOT } from "../core/table.ts";
 import { type VectorPairs, VersionVector } from "../core/version-vector.ts";
 import { SUPPLIED_AUTHORS_MAX } from "../limits.ts";
-import { type Entry, type Lsn, type NodeId, nodeIdOf, type Origin } from "../types.ts";
+import { type Entry, type Lsn, type NodeId, nodeIdOf, type Origin, type Seq } from "../types.ts";
 import { Claims, type Durable } from "./claims.ts";
 import type { Ready, SessionId } from "./committed.ts";
 import type { FlowLimits } from "./flow.ts";
@@ -23,13 +23,23 @@ const PASSED_MAX = 20_000;
 /** What a page costs besides keys and values, per entry: a bound, for the window only. */
 const ENTRY_OVERHEAD_BYTES = 40;
 
+/** Of the window, as a part: whenever so much was sent the peer is asked for an ack, whether anybody waits for it or not. */
+const ASK_PART = 1 / 4;
+
+/** The world of an `Outbound`. */
+export interface OutboundLinks {
+  /** Sends a page and returns its frame number. */
+  readonly send: (page: Page) => number;
+  /** Whether a call waits for what the peer acknowledges. */
+  readonly isAwaited: () => boolean;
+}
+
 export class Outbound {
   readonly #state: CoreState;
   readonly #session: SessionId;
   readonly #peer: Origin;
   readonly #flow: FlowLimits;
-  /** Sends a page and returns its frame number. */
-  readonly #send: (page: Page) => number;
+  readonly #outside: OutboundLinks;
   readonly #waiting = new WaitingList();
   /** What the peer covers durably. */
   readonly #acked: VersionVector;
@@ -47,6 +57,8 @@ export class Outbound {
   /** Frame number and bytes of pages the peer has not acknowledged. */
   #inFlight: { frame: number; bytes: number }[] = [];
   #inFlightBytes = 0;
+  /** Sent since the peer was last asked for an ack. */
+  #unaskedBytes = 0;
   /** The catch-up has not begun: something has to be found out before. */
   #held = false;
   /** Knows what the peer holds without covering it. */
@@ -63,7 +75,7 @@ export class Outbound {
     peer: Origin,
     covered: VectorPairs,
     flow: FlowLimits,
-    send: (page: Page) => number,
+    outside: OutboundLinks,
   ) {
     this.#state = state;
     this.#session = session;
@@ -71,7 +83,7 @@ export class Outbound {
     this.#acked = new VersionVector(covered);
     this.#claims = new Claims(this.#acked, this.#waiting);
     this.#flow = flow;
-    this.#send = send;
+    this.#outside = outside;
   }
 
   get phase(): "catching-up" | "live" {
@@ -156,6 +168,13 @@ export class Outbound {
     if (entries.length > 0 && this.#phase === "live") this.#sendPages(entries, null, 0, 0);
   }
 
+  /** Asks for an ack if pages were sent that have none. In a catch-up every page asks for its own. */
+  askForAck(): void {
+    if (this.#phase !== "live" || this.#inFlight.length === 0) return;
+    this.#unaskedBytes = Number.POSITIVE_INFINITY;
+    this.#sendPages([], null, 0, 0);
+  }
+
   /** The peer's direct connections: it gets their writes from them. Those that it lost are sent at once. */
   connectedTo(links: ReadonlySet<NodeId>, tick: number, durable: Durable): void {
     this.#links = links;
@@ -230,7 +249,7 @@ export class Outbound {
         return;
       }
       if (entries.length > 0) {
-        const frame = this.#sendPage({ type: "page", entries, last: false, runFrom: 0, runTo: 0, mark: null });
+        const frame = this.#sendPage(entries, null, 0, 0, false);
         this.#cursors.push({ frame, cursor: this.#cursor });
       }
       if (end === "turn") return;
@@ -323,6 +342,8 @@ export class Outbound {
    */
   #goLive(entries: readonly Entry[], durable: Durable): void {
     this.#phase = "live";
+    // The end of a catch-up is acknowledged as the rest of it.
+    this.#unaskedBytes = Number.POSITIVE_INFINITY;
     this.#known = undefined;
     this.#cursors = [];
     this.#claims.begin(this.#state.lsn, durable);
@@ -348,20 +369,24 @@ export class Outbound {
     let bytes = 0;
     for (const entry of entries) {
       if (bytes > this.#flow.pageBytes || page.length >= this.#flow.pageEntries) {
-        this.#sendPage({ type: "page", entries: page, last: false, runFrom: 0, runTo: 0, mark: null });
+        this.#sendPage(page, null, 0, 0, false);
         page = [];
         bytes = 0;
       }
       page.push(entry);
       bytes += entryBytes(entry);
     }
-    this.#sendPage({ type: "page", entries: page, last, runFrom, runTo, mark });
+    this.#sendPage(page, mark, runFrom, runTo, last);
   }
 
-  #sendPage(page: Page): number {
+  #sendPage(entries: readonly Entry[], mark: VectorPairs | null, runFrom: Seq, runTo: Seq, last: boolean): number {
     let bytes = ENTRY_OVERHEAD_BYTES;
-    for (const entry of page.entries) bytes += entryBytes(entry);
-    const frame = this.#send(page);
+    for (const entry of entries) bytes += entryBytes(entry);
+    this.#unaskedBytes += bytes;
+    const isMuch = this.#unaskedBytes >= this.#flow.windowBytes * ASK_PART;
+    const ackNow = this.#phase !== "live" || isMuch || this.#outside.isAwaited();
+    if (ackNow) this.#unaskedBytes = 0;
+    const frame = this.#outside.send({ type: "page", entries, last, runFrom, runTo, mark, ackNow });
     this.#inFlight.push({ frame, bytes });
     this.#inFlightBytes += bytes;
     return frame;

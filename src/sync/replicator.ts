@@ -35,6 +35,7 @@ import { isPlausible } from "./handshake.ts";
 import { Inbound } from "./inbound.ts";
 import {
   type ByeCode,
+  FEATURE_ACK_NOW,
   FEATURE_EPHEMERAL,
   FEATURE_SUPPLY,
   type Hello,
@@ -75,6 +76,8 @@ export interface ReplicatorOptions extends StateWriterOptions, SeatsOptions {
   readonly roundMs?: Millis | undefined;
   /** For tests. Default: FLOW_LIMITS. */
   readonly flow?: FlowLimits;
+  /** Whether a call waits for acks of peers: they are asked for them at once. Default: none ever does. */
+  readonly isAwaited?: () => boolean;
   /** Absent: takes no part in ephemeral entries, as versions that do not know them. */
   readonly ephemeral?: EphemeralOptions;
 }
@@ -333,7 +336,7 @@ export class Replicator {
       links: this.#seats.nodeIds,
       wallClock: now,
       frontier: [...this.#state.frontier],
-      features: FEATURE_SUPPLY | (this.#ephemeral === undefined ? 0 : FEATURE_EPHEMERAL),
+      features: FEATURE_SUPPLY | FEATURE_ACK_NOW | (this.#ephemeral === undefined ? 0 : FEATURE_EPHEMERAL),
     });
   }
 
@@ -359,9 +362,17 @@ export class Replicator {
     if (session !== undefined) this.#finish(session, "lost", reason);
   }
 
-  /** Says goodbye to everybody. */
+  /** A call waits for acks of what was sent earlier: asks those for them who owe some. */
+  askForAcks(): void {
+    for (const session of this.#seats.sessions) session.peer?.outbound.askForAck();
+  }
+
+  /** Says goodbye to everybody, and what is durable here. */
   closeSessions(): void {
-    for (const session of [...this.#sessions.values()]) this.#end(session, "closing", "the replica closes");
+    for (const session of [...this.#sessions.values()]) {
+      this.#acks.tellDue(session);
+      this.#end(session, "closing", "the replica closes");
+    }
   }
 
   /** Whether the peer's hello was accepted. */
@@ -455,11 +466,13 @@ export class Replicator {
     if (admission.type === "refused") return this.#end(session, admission.code, admission.detail);
     this.#letGo(admission.leaver);
     const origin = makeOrigin(hello.nodeId, hello.epoch);
+    const asksForAcks = (hello.features & FEATURE_ACK_NOW) !== 0;
     const send = (page: Page): number => {
       session.entriesOut += page.entries.length;
-      return this.#send(session, page);
+      return this.#send(session, asksForAcks ? page : { ...page, ackNow: false });
     };
-    const outbound = new Outbound(this.#state, session.id, origin, hello.vector, this.#flow, send);
+    const isAwaited = (): boolean => this.#options.isAwaited?.() === true;
+    const outbound = new Outbound(this.#state, session.id, origin, hello.vector, this.#flow, { send, isAwaited });
     session.peer = {
       nodeId: hello.nodeId,
       epoch: hello.epoch,
@@ -468,6 +481,7 @@ export class Replicator {
       addresses: hello.addresses,
       outbound,
       inbound: new Inbound(this.#flow),
+      asksForAcks,
       clockOffsetMs: hello.wallClock - now,
       frontier: new VersionVector(),
       settling: undefined,
@@ -548,7 +562,7 @@ export class Replicator {
   #page(session: Session, peer: Peer, page: Page, now: Millis): void {
     const { inbound, outbound } = peer;
     session.entriesIn += page.entries.length;
-    session.owesAck = true;
+    this.#acks.came(session, page.ackNow || !peer.asksForAcks);
     const claims: VectorPairs = [...(page.mark ?? []), ...(page.runTo > 0 ? [[peer.origin, page.runTo] as const] : [])];
     if (!this.#checkCoverage(session, claims)) return;
     // What the peer claims to have sent, it has.
@@ -564,7 +578,7 @@ export class Replicator {
     }
     if (this.#sessions.get(session.id) !== session) return;
     if (!wasLive && inbound.live) this.#events.push({ type: "live", session: session.id, nodeId: peer.nodeId });
-    if (this.#isSettled) this.#acks.tell(session);
+    this.#acks.dealtWith(session);
   }
 
   /** Of itself nobody is asked to be silent, and our own writes we know to send. */

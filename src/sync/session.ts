@@ -16,6 +16,8 @@ export interface Peer {
   readonly addresses: readonly string[];
   readonly outbound: Outbound;
   readonly inbound: Inbound;
+  /** Whether it says which of its pages are to be acknowledged at once; if not, all of them are. */
+  readonly asksForAcks: boolean;
   /** The peer's wall clock minus ours when it last told us. Includes the one-way delay. */
   clockOffsetMs: Millis;
   /** The peer's, as it told us: see Hello. */
@@ -65,6 +67,8 @@ export class Session {
   framesKept = 1;
   /** Whether the peer waits for an ack: it has sent pages. */
   owesAck = false;
+  /** Whether it waits for it now, and not for the next tick. */
+  isAckUrgent = false;
   lastSentTick: number;
   lastProbeTick: number;
   lastReceivedTick: number;

@@ -105,6 +105,7 @@ export const message: fc.Arbitrary<Message> = fc.oneof(
     runFrom: safe,
     runTo: safe,
     mark: fc.option(vector),
+    ackNow: fc.boolean(),
   }),
   fc.record({ type: fc.constant("ack" as const), frames: safe, vector, kept: safe }),
   fc.record({ type: fc.constant("links" as const), links: list(nodeId, 5) }),

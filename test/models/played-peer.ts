@@ -74,6 +74,6 @@ export class PlayedPeer {
   }
 
   page(entries: readonly Entry[]): void {
-    this.send({ type: "page", entries, last: true, runFrom: 0, runTo: 0, mark: null });
+    this.send({ type: "page", entries, last: true, runFrom: 0, runTo: 0, mark: null, ackNow: false });
   }
 }

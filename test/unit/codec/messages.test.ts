@@ -20,7 +20,7 @@ const hello: Hello = {
   frontier: [],
   features: 0,
 };
-const page: Page = { type: "page", entries: [], last: false, runFrom: 0, runTo: 0, mark: null };
+const page: Page = { type: "page", entries: [], last: false, runFrom: 0, runTo: 0, mark: null, ackNow: false };
 
 function back(message: Message): Message {
   const decoded = decodeMessage(encodeMessage(message, 0));
@@ -71,7 +71,7 @@ describe("frames", () => {
     ["another version", frame("02 00 00 00 00", "00", "5702")],
     ["a wrong checksum", Buffer.from(frame("02 00 00 00 00")).fill(1, 2, 3)],
     ["a number that ends nowhere", frame("", "ff".repeat(9))],
-    ["an unknown flag of a page", frame("02 04 00 00 00")],
+    ["an unknown flag of a page", frame("02 08 00 00 00")],
     ["a page whose entries are missing", frame("02 00 00 00 01")],
     ["a count of 2^53 - 1", frame("02 00 00 00 ffffffffffffff0f")],
     ["a mark that is missing", frame("02 02 00 00 00")],

@@ -42,7 +42,7 @@ export function third(more: Partial<Hello> = {}): Hello {
 }
 
 export function page(entries: readonly Entry[], more: Partial<Page> = {}): Page {
-  return { type: "page", entries, last: true, runFrom: 0, runTo: 0, mark: null, ...more };
+  return { type: "page", entries, last: true, runFrom: 0, runTo: 0, mark: null, ackNow: false, ...more };
 }
 
 export class OneReplicator {
@@ -104,6 +104,11 @@ export class OneReplicator {
       this.sent.set(session, messages);
     }
     this.events.push(...this.replicator.takeEvents());
+  }
+
+  /** How many frames were sent. */
+  frames(id: SessionId): number {
+    return [...this.replicator.sessions].find((session) => session.id === id)?.framesSent ?? 0;
   }
 
   /** What was sent of one kind, and forgotten with this call. */
