@@ -21,6 +21,7 @@
  */
 import { FRAME_BYTES_MAX } from "../limits.ts";
 import { ByteWriter, DecodeError } from "./bytes.ts";
+import { utf8At } from "./utf8.ts";
 import { ValueDecoder } from "./value-decoder.ts";
 import { ValueEncoder } from "./value-encoder.ts";
 
@@ -58,6 +59,11 @@ export function decodeValue(bytes: Uint8Array): unknown {
  * here, or has passed `isValue`.
  */
 export function knownValue(bytes: Uint8Array, start: number, end: number): unknown {
+  // A value is all there is between start and end: a string need not be asked how long it is.
+  const type = bytes[start]!;
+  if (type === 0xd9) return utf8At(bytes, start + 2, end);
+  if (type >= 0xa0 && type < 0xc0) return utf8At(bytes, start + 1, end);
+  if (type === 0xc4) return bytes.slice(start + 2, end);
   return decoder.decode(bytes, start, end, true);
 }
 

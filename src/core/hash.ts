@@ -21,9 +21,8 @@ const C1 = 0xcc9e2d51;
 const C2 = 0x1b873593;
 const HEADER_WORDS = 9;
 
-/** The key hash, see above: 0 to 2^32 - 1. */
-export function hashKey(key: Uint8Array): number {
-  const length = key.length;
+/** The key hash, see above, of the first `length` bytes (default: all): 0 to 2^32 - 1. */
+export function hashKey(key: Uint8Array, length: number = key.length): number {
   const whole = length & ~3;
   let hash = 0;
   let at = 0;

@@ -46,7 +46,8 @@ export class KeyIndex {
     this.#cellsMin = cellsFor(keys / DIGEST_BUCKETS);
   }
 
-  find(key: Uint8Array, hash: number): Slot {
+  /** The slot of the key in the first `length` bytes. */
+  find(key: Uint8Array, length: number, hash: number): Slot {
     const cells = this.#cells[bucketOf(hash)]!;
     const mask = cells.length - 1;
     const tag = tagOf(hash);
@@ -55,7 +56,7 @@ export class KeyIndex {
       if (cell === 0) return NO_SLOT;
       if (cell >>> SLOT_BITS !== tag) continue;
       const slot = (cell & SLOT_MASK) - 1;
-      if (this.#records.rows.hashAt(slot) === hash && this.#records.hasKey(slot, key)) return slot;
+      if (this.#records.rows.hashAt(slot) === hash && this.#records.hasKey(slot, key, length)) return slot;
     }
   }
 
@@ -140,7 +141,8 @@ export class KeyIndex {
 
   /** Whether the key of `slot`, with that hash, is that of `held`. */
   #hasKeyOf(held: Slot, slot: Slot, hash: number): boolean {
-    return this.#records.rows.hashAt(held) === hash && this.#records.hasKey(held, this.#records.keyAt(slot));
+    const key = this.#records.keyAt(slot);
+    return this.#records.rows.hashAt(held) === hash && this.#records.hasKey(held, key, key.length);
   }
 
   remove(slot: Slot, hash: number): void {

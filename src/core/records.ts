@@ -162,8 +162,8 @@ export class Records {
     return bytes[start]! ^ bytes[start + this.lengthAt(slot) - 1]!;
   }
 
-  hasKey(slot: Slot, key: Uint8Array): boolean {
-    const length = key.length;
+  /** Whether the key of the slot is the first `length` bytes of `key`. */
+  hasKey(slot: Slot, key: Uint8Array, length: number): boolean {
     if (this.rows.keyLengthAt(slot) !== length) return false;
     const bytes = this.bytesAt(slot);
     const start = this.startAt(slot);

@@ -97,9 +97,9 @@ export class EntryTable {
     this.#index.expect(Math.min(keys, SLOTS_MAX));
   }
 
-  /** The slot of a key; NO_SLOT if there is no entry, not even a tombstone. */
-  find(key: Uint8Array): Slot {
-    return this.#index.find(key, hashKey(key));
+  /** The slot of the key in the first `length` bytes (default: all); NO_SLOT if there is no entry, not even a tombstone. */
+  find(key: Uint8Array, length: number = key.length): Slot {
+    return this.#index.find(key, length, hashKey(key, length));
   }
 
   /**
@@ -114,7 +114,7 @@ export class EntryTable {
     this.#lastLsn = lsn;
     this.#revision += 1;
     const hash = hashKey(entry.key);
-    const held = this.#index.find(entry.key, hash);
+    const held = this.#index.find(entry.key, entry.key.length, hash);
     const slot = held === NO_SLOT ? this.#insert(entry, hash, lsn) : held;
     if (held !== NO_SLOT) this.#replace(slot, entry, lsn);
     this.#count(slot, 1);
@@ -287,9 +287,10 @@ export class EntryTable {
     return this.#views.openRows(this.#source, range);
   }
 
-  /** Tells where the entry lies, if it has a value. */
-  locate(slot: Slot, place: RowPlace): void {
+  /** Tells where the entry lies. @returns whether it has a value; if not, `place` is of no use */
+  locate(slot: Slot, place: RowPlace): boolean {
     place.find(this.#records, slot);
+    return place.end >= place.valueStart;
   }
 
   /**

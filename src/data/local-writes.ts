@@ -1,6 +1,6 @@
 /** The writes of this replica's user: checked, encoded, and refused with an error that says what to do. */
 import { checkIfVersion, expiryOf, knownFields } from "../arguments.ts";
-import { checkKey, encodeKey } from "../codec/keys.ts";
+import { keyBytes } from "../codec/keys.ts";
 import { encodeValue } from "../codec/values.ts";
 import type { RefusalReason } from "../core/admission.ts";
 import { isReplicaError, ReplicaError } from "../errors.ts";
@@ -41,16 +41,15 @@ export class LocalWrites {
 
   /** @throws ReplicaError ERR_KEY, ERR_VALUE, ERR_LIMIT, ERR_OPTION */
   put(key: string, value: unknown, ttlMs: unknown): LocalWrite {
-    checkKey(key, this.#limits.maxKeyBytes);
+    const bytes = keyBytes(key, this.#limits.maxKeyBytes);
     // The value before the time: its getters may write themselves, and so move the clock.
     const encoded = this.#encode(value);
-    return { key: encodeKey(key), value: encoded, expiresAt: ttlMs === undefined ? 0 : expiryOf(ttlMs, this.#now()) };
+    return { key: bytes, value: encoded, expiresAt: ttlMs === undefined ? 0 : expiryOf(ttlMs, this.#now()) };
   }
 
   /** @throws ReplicaError ERR_KEY */
   delete(key: string): LocalWrite {
-    checkKey(key, this.#limits.maxKeyBytes);
-    return { key: encodeKey(key), value: null, expiresAt: 0 };
+    return { key: keyBytes(key, this.#limits.maxKeyBytes), value: null, expiresAt: 0 };
   }
 
   /** One write for each key, the last one of those given, and all conditions. @throws as `put`, for the first bad one */

@@ -1,6 +1,6 @@
 /** What a reader sees: entries that have a value and whose time is not over, decoded afresh at every read. */
 import { isUtf8 } from "../codec/bytes.ts";
-import { checkKey, encodeKey } from "../codec/keys.ts";
+import { KeyScratch, keyBytes } from "../codec/keys.ts";
 import { isValue } from "../codec/values.ts";
 import type { CoreState } from "../core/core-state.ts";
 import { NO_SLOT, RowPlace, type Slot } from "../core/table.ts";
@@ -52,7 +52,8 @@ export class Reader {
   readonly #state: CoreState;
   readonly #openView: OpenView<Entry>;
   readonly #openRows: OpenRows;
-  /** Where what was read last lies: used within a call. */
+  /** The key that is looked for, and where its entry lies: used within a call. */
+  readonly #sought = new KeyScratch();
   readonly #place = new RowPlace();
 
   constructor(source: ReaderSource) {
@@ -72,10 +73,8 @@ export class Reader {
   get(key: string): unknown {
     const whole = this.#whole(key);
     if (whole !== undefined) return whole === null ? undefined : shownValue(whole);
-    const slot = this.#find(key);
-    if (slot === NO_SLOT) return undefined;
-    this.#state.table.locate(slot, this.#place);
-    return valueAt(this.#place);
+    const place = this.#place;
+    return this.#locate(key, place) ? valueAt(place) : undefined;
   }
 
   /** @throws ReplicaError ERR_KEY, ERR_OPTION */
@@ -87,7 +86,7 @@ export class Reader {
   /** @throws ReplicaError ERR_KEY */
   has(key: string): boolean {
     const whole = this.#whole(key);
-    return whole === undefined ? this.#find(key) !== NO_SLOT : whole !== null;
+    return whole === undefined ? this.#locate(key, this.#place) : whole !== null;
   }
 
   /** @throws ReplicaError ERR_KEY */
@@ -148,23 +147,34 @@ export class Reader {
   #whole(key: string): Entry | null | undefined {
     const { merges, maxKeyBytes } = this.#source;
     if (merges === undefined) return undefined;
-    const bytes = encodeKey(checkKey(key, maxKeyBytes));
+    const bytes = keyBytes(key, maxKeyBytes);
     if (merges.kindOf(bytes) === undefined) return undefined;
     const whole = merges.entry(bytes);
     return whole === undefined || whole.value === null ? null : whole;
   }
 
+  /** Finds out where the entry of a key lies; false if a reader sees none. @throws ReplicaError ERR_KEY */
+  #locate(key: string, place: RowPlace): boolean {
+    const { table } = this.#state;
+    const sought = this.#sought;
+    const length = sought.encode(key, this.#source.maxKeyBytes);
+    const slot = table.find(sought.bytes, length);
+    return slot !== NO_SLOT && table.locate(slot, place) && !this.#isOver(place.expiresAt);
+  }
+
+  /** @throws ReplicaError ERR_KEY */
   #find(key: string): Slot {
-    checkKey(key, this.#source.maxKeyBytes);
-    return this.#visibleSlot(encodeKey(key));
+    return this.#visibleSlot(keyBytes(key, this.#source.maxKeyBytes));
   }
 
   #visibleSlot(key: Uint8Array): Slot {
     const { table } = this.#state;
     const slot = table.find(key);
-    if (slot === NO_SLOT || table.isTombstone(slot)) return NO_SLOT;
-    const expiresAt = table.expiresAt(slot);
-    return expiresAt > 0 && expiresAt <= this.#source.now() ? NO_SLOT : slot;
+    return slot === NO_SLOT || table.isTombstone(slot) || this.#isOver(table.expiresAt(slot)) ? NO_SLOT : slot;
+  }
+
+  #isOver(expiresAt: Millis): boolean {
+    return expiresAt > 0 && expiresAt <= this.#source.now();
   }
 }
 

@@ -2,7 +2,7 @@
 import { checkAcks, checkIfVersion, checkSignal, knownFields, rejection } from "../arguments.ts";
 import type { DeleteOptions, PutOptions, TransactionResult, WriteOptions } from "../calls.ts";
 import type { WallClock } from "../clock.ts";
-import { checkKey, encodeKey } from "../codec/keys.ts";
+import { keyBytes } from "../codec/keys.ts";
 import type { CoreState } from "../core/core-state.ts";
 import type { Driver } from "../driver.ts";
 import { isReplicaError, ReplicaError } from "../errors.ts";
@@ -89,7 +89,7 @@ export class Writer {
   increment(key: string, by: number, options: WriteOptions = NO_OPTIONS): Promise<WriteToken> {
     return this.#write(INCREMENT, options, asIs, () => {
       if (!Number.isSafeInteger(by)) throw new ReplicaError("ERR_OPTION", "increment takes a whole number");
-      const bytes = encodeKey(checkKey(key, this.#source.limits.maxKeyBytes));
+      const bytes = keyBytes(key, this.#source.limits.maxKeyBytes);
       const { merges } = this.#source;
       if (merges === undefined) throw new ReplicaError("ERR_OPTION", `"${key}" is no counter: see the option merge`);
       return by === 0 ? [] : merges.increment(bytes, by);
