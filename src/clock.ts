@@ -9,7 +9,7 @@ export interface WallClock {
 /** Calls back later. */
 export interface Timers {
   /**
-   * Calls `callback` once, not before `delayMs` have passed. The timer does not keep the process alive.
+   * Calls `callback` once, not before `delayMs` have passed, and never within this call. The timer does not keep the process alive.
    * @returns cancels the call; does nothing afterwards or twice
    */
   after(delayMs: number, callback: () => void): () => void;
@@ -19,6 +19,12 @@ export const systemClock: WallClock = { now: () => Date.now() };
 
 export const systemTimers: Timers = {
   after(delayMs, callback) {
+    if (delayMs === 0) {
+      // A timer would wait for a millisecond.
+      const immediate = setImmediate(callback);
+      immediate.unref();
+      return () => clearImmediate(immediate);
+    }
     const timer = setTimeout(callback, delayMs);
     timer.unref();
     return () => clearTimeout(timer);

@@ -7,6 +7,7 @@ import type { Timers, WallClock } from "./clock.ts";
 import { decodeMessage, encodeBody, frameOf } from "./codec/messages.ts";
 import type { StateOp } from "./core/ops.ts";
 import type { ReplicaError } from "./errors.ts";
+import { Inbox } from "./inbox.ts";
 import type { Change, Ready, SessionEvent, SessionId } from "./sync/committed.ts";
 import type { Message } from "./sync/messages.ts";
 import { type Replicator, TICK_MS } from "./sync/replicator.ts";
@@ -65,6 +66,7 @@ export interface ChannelBytes {
 export class Driver {
   readonly #options: DriverOptions;
   readonly #replicator: Replicator;
+  readonly #inbox: Inbox;
   readonly #channels = new Map<SessionId, { readonly channel: Channel; readonly bytes: ChannelBytes }>();
   /** In the order of the calls, and so by lsn. */
   #waits: Pick<Wait<unknown>, "lsn" | "answer" | "reject">[] = [];
@@ -72,12 +74,21 @@ export class Driver {
   #committing = false;
   #failure: ReplicaError | undefined;
   #cancelTick: () => void = () => undefined;
+  #isTurnDue = false;
   #stopped = false;
   #onIdle: () => void = () => undefined;
 
   constructor(options: DriverOptions) {
     this.#options = options;
     this.#replicator = options.replicator;
+    this.#inbox = new Inbox({
+      timers: options.timers,
+      handle: (session, arrival) => this.#arrived(session, arrival),
+      overflow: (session) => {
+        this.#replicator.receiveBad(session, "it sends on and on, whatever it is answered");
+        this.wake();
+      },
+    });
     this.#scheduleTick();
   }
 
@@ -109,12 +120,9 @@ export class Driver {
     channel.start({
       frame: (frame) => {
         bytes.in += frame.length;
-        this.#receive(session, frame);
+        this.#inbox.arrive(session, frame);
       },
-      closed: (reason) => {
-        this.#replicator.disconnect(session, reason);
-        this.wake();
-      },
+      closed: (reason) => this.#inbox.arrive(session, reason),
     });
     this.wake();
     return session;
@@ -125,6 +133,7 @@ export class Driver {
     this.#send();
     for (const event of this.#replicator.takeEvents()) this.#handle(event);
     this.#options.onStep();
+    this.#takeTurn();
     if (this.#committing || !this.#replicator.hasReady || this.#failure !== undefined) return;
     if (this.#options.log === undefined && this.#channels.size === 0 && !this.#options.hasListeners())
       this.#commitAtOnce();
@@ -167,6 +176,13 @@ export class Driver {
     this.#stopped = true;
     this.#cancelTick();
     this.#replicator.closeSessions();
+    this.wake();
+  }
+
+  /** @param arrival  a frame, or why the channel has closed */
+  #arrived(session: SessionId, arrival: Uint8Array | string): void {
+    if (typeof arrival !== "string") return this.#receive(session, arrival);
+    this.#replicator.disconnect(session, arrival);
     this.wake();
   }
 
@@ -258,6 +274,18 @@ export class Driver {
       return;
     }
     this.#options.onEvent(event);
+  }
+
+  /** What is left of this turn is for others; then the replicator goes on with what it had to leave. */
+  #takeTurn(): void {
+    if (!this.#replicator.wantsTurn || this.#isTurnDue || this.#stopped) return;
+    this.#isTurnDue = true;
+    this.#options.timers.after(0, () => {
+      this.#isTurnDue = false;
+      if (this.#stopped || this.#failure !== undefined) return;
+      this.#replicator.turn();
+      this.wake();
+    });
   }
 
   #scheduleTick(): void {

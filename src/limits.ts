@@ -16,11 +16,16 @@ export const DRIFT_MS_MAX = 60_000;
 /** One frame between peers, bytes: a batch of BATCH_BYTES_MAX and its overhead. */
 export const FRAME_BYTES_MAX = 16 * 1024 * 1024;
 /** A page of catch-up is closed once it has this many bytes. */
-export const PAGE_BYTES = 256 * 1024;
-export const PAGE_ENTRIES_MAX = 4096;
+export const PAGE_BYTES = 128 * 1024;
+export const PAGE_ENTRIES_MAX = 1024;
+/** Of catch-up a replica sends so much in one turn of the event loop, to all its peers together, bytes; then others have theirs. */
+export const TURN_BYTES = 256 * 1024;
 /** Bytes sent on a session and not yet acknowledged; above it the session falls back to catch-up. */
 export const WINDOW_BYTES = 4 * 1024 * 1024;
-/** What a receiver stages before it applies a transfer in parts. */
+/** Of a larger transfer a receiver applies the batches that are whole, so that no turn of the event loop becomes long. */
+export const PART_BYTES = 1024 * 1024;
+export const PART_ENTRIES = 1000;
+/** What a receiver stages at most. Above it even a batch is applied in parts, since it is none that a replica takes. */
 export const STAGED_BYTES_MAX = 8 * 1024 * 1024;
 export const STAGED_ENTRIES_MAX = 10_000;
 /** Refused entries kept per session for another try. */
@@ -58,8 +63,13 @@ export const RELAY_WAITS_MAX = 10_000;
 export const SUPPLIED_AUTHORS_MAX = 1024;
 /** Bytes of refused entries kept per session for another try. */
 export const QUARANTINE_BYTES_MAX = 4 * 1024 * 1024;
-/** What one group commit takes, keys and values, bytes, unless a single batch is larger. */
-export const READY_BYTES_MAX = 8 * 1024 * 1024;
+/** Of what peers have sent so much is dealt with in one turn of the event loop, bytes, and one frame at least. */
+export const INBOX_TURN_BYTES = 64 * 1024;
+/** What waits for its turn, of one peer, bytes: above the window and the longest frame, so none that keeps to the protocol comes near. */
+export const INBOX_BYTES_MAX = 32 * 1024 * 1024;
+/** What one group commit takes, keys and values, bytes and ops, unless a single batch is larger: a few milliseconds of work. */
+export const READY_BYTES_MAX = 1024 * 1024;
+export const READY_OPS_MAX = 8000;
 
 /** Into how many parts the digest divides the keys. All replicas must agree on it. A power of two. */
 export const DIGEST_BUCKETS = 2048;

@@ -69,24 +69,33 @@ export interface Turns {
   readonly processorMs: number;
 }
 
+/** Watches the turns of the event loop until it is stopped, which resolves with the longest: processor time of the main thread. */
+export function watchTurns(): () => Promise<number> {
+  let longestMs = 0;
+  let isOver = false;
+  const watch = async (): Promise<number> => {
+    for (let before = mainThreadMs(); !isOver; before = mainThreadMs()) {
+      await turn();
+      longestMs = Math.max(longestMs, mainThreadMs() - before);
+    }
+    return longestMs;
+  };
+  const watching = watch();
+  return async () => {
+    isOver = true;
+    return await watching;
+  };
+}
+
 /** The longest turn of the event loop while `work` is under way. */
 export async function longestTurn(work: () => Promise<unknown>): Promise<Turns> {
   const delay = monitorEventLoopDelay({ resolution: 1 });
   delay.enable();
   for (let index = 0; index < 20; index += 1) await turn();
   delay.reset();
-  let longestMs = 0;
-  let isOver = false;
-  const watch = async (): Promise<void> => {
-    for (let before = mainThreadMs(); !isOver; before = mainThreadMs()) {
-      await turn();
-      longestMs = Math.max(longestMs, mainThreadMs() - before);
-    }
-  };
-  const watching = watch();
+  const stop = watchTurns();
   await work();
-  isOver = true;
-  await watching;
+  const longestMs = await stop();
   // The last turn counts as well.
   for (let index = 0; index < 20; index += 1) await turn();
   delay.disable();

@@ -7,7 +7,7 @@ import { growth } from "./workloads/growth.ts";
 import { memory } from "./workloads/memory.ts";
 import { checkpoint, opening } from "./workloads/open.ts";
 import { reads } from "./workloads/reads.ts";
-import { bootstrap, catchUp, difference, idle, latency, live } from "./workloads/replication.ts";
+import { bootstrap, catchUp, difference, idle, latency, live, turns } from "./workloads/replication.ts";
 import { settle } from "./workloads/settle.ts";
 import { ycsb } from "./workloads/ycsb.ts";
 
@@ -25,6 +25,7 @@ export const WORKLOADS: readonly Workload[] = [
   live,
   latency,
   idle,
+  turns,
   cluster,
   settle,
   digest,

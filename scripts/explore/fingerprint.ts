@@ -24,6 +24,7 @@ const IGNORED: ReadonlySet<string> = new Set([
   "$flow",
   "$revision",
   "$caughtUp",
+  "$pace",
 ]);
 
 /** Moments that matter by how long ago they are, or how soon they come. */

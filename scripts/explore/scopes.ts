@@ -8,6 +8,7 @@ const TINY: FlowLimits = {
   pageBytes: 60,
   pageEntries: 1,
   windowBytes: 150,
+  partEntries: 1,
   stagedBytes: 1000,
   stagedEntries: 2,
   relayWaits: 1,

@@ -129,7 +129,7 @@ export const MUTATIONS: readonly Mutation[] = [
       },
       {
         file: "src/sync/pending.ts",
-        text: "if (record !== undefined && record.bytes + bytes <= READY_BYTES_MAX) join(record, unit);",
+        text: "if (record !== undefined && hasRoom(record, unit, bytes)) join(record, unit);",
         replacement: "if (record !== undefined && bytes < 0) join(record, unit);",
       },
     ],

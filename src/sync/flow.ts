@@ -5,10 +5,13 @@ import {
   LISTING_BYTES,
   PAGE_BYTES,
   PAGE_ENTRIES_MAX,
+  PART_BYTES,
+  PART_ENTRIES,
   QUESTION_ENTRIES,
   RELAY_WAITS_MAX,
   STAGED_BYTES_MAX,
   STAGED_ENTRIES_MAX,
+  TURN_BYTES,
   WINDOW_BYTES,
 } from "../limits.ts";
 
@@ -16,9 +19,14 @@ export interface FlowLimits {
   /** A page is closed once it has this many bytes or entries. */
   readonly pageBytes: number;
   readonly pageEntries: number;
+  /** Of catch-up so much is sent in one turn of the event loop, to all peers together. */
+  readonly turnBytes: number;
   /** Sent and not acknowledged; above it the session falls back to catch-up. */
   readonly windowBytes: number;
-  /** What a receiver stages before it applies a transfer in parts. */
+  /** Once so much of a transfer is staged, a receiver applies the batches that are whole. */
+  readonly partBytes: number;
+  readonly partEntries: number;
+  /** What a receiver stages at most, even of one batch. */
   readonly stagedBytes: number;
   readonly stagedEntries: number;
   /** Writes that wait for their author, per peer. */
@@ -36,7 +44,10 @@ export interface FlowLimits {
 export const FLOW_LIMITS: FlowLimits = {
   pageBytes: PAGE_BYTES,
   pageEntries: PAGE_ENTRIES_MAX,
+  turnBytes: TURN_BYTES,
   windowBytes: WINDOW_BYTES,
+  partBytes: PART_BYTES,
+  partEntries: PART_ENTRIES,
   stagedBytes: STAGED_BYTES_MAX,
   stagedEntries: STAGED_ENTRIES_MAX,
   relayWaits: RELAY_WAITS_MAX,

@@ -11,7 +11,7 @@ import type { FlowLimits } from "./flow.ts";
 import type { Page } from "./messages.ts";
 import { bytesToText } from "./text.ts";
 
-/** Entries to apply in one step, and whether the transfer they belong to is complete with them. */
+/** Entries to apply in one step, whole batches, and whether the transfer they belong to is complete with them. */
 export interface Transfer {
   readonly entries: readonly Entry[];
   readonly complete: boolean;
@@ -21,6 +21,8 @@ export class Inbound {
   readonly #flow: FlowLimits;
   #staged: Entry[] = [];
   #stagedBytes = 0;
+  /** Of how many pages something is staged. */
+  #stagedPages = 0;
   /** Refused entries by key, the newest of each key. */
   readonly #refused = new Map<string, Entry>();
   #refusedBytes = 0;
@@ -60,6 +62,8 @@ export class Inbound {
 
   /** Takes a page; returns what is now to be applied, or `undefined` while more is to come. */
   stage(page: Page): Transfer | undefined {
+    const before = this.#staged.length;
+    if (page.entries.length > 0) this.#stagedPages += 1;
     for (const entry of page.entries) {
       this.#staged.push(entry);
       this.#stagedBytes += entryBytes(entry);
@@ -72,17 +76,35 @@ export class Inbound {
       if (page.runFrom !== this.#runTo || this.#runTo === 0) this.#runFrom = page.runFrom;
       this.#runTo = page.runTo;
     }
-    const tooMuch = this.#stagedBytes > this.#flow.stagedBytes || this.#staged.length > this.#flow.stagedEntries;
-    if (!page.last && !tooMuch) return undefined;
-    const entries = this.#staged;
-    this.#staged = [];
-    this.#stagedBytes = 0;
-    return { entries, complete: page.last };
+    const { partBytes, partEntries, stagedBytes, stagedEntries } = this.#flow;
+    const tooMuch = this.#stagedBytes > stagedBytes || this.#staged.length > stagedEntries;
+    if (page.last || tooMuch) return { entries: this.#takeStaged(this.#staged.length), complete: page.last };
+    if (this.#stagedBytes < partBytes && this.#staged.length < partEntries) return undefined;
+    // More of the last batch may be to come.
+    const end = lastBatchAt(this.#staged);
+    if (end === 0) return undefined;
+    const entries = this.#takeStaged(end);
+    if (end >= before) this.#stagedPages = 1;
+    return { entries, complete: false };
   }
 
   /** Whether a transfer has begun and not ended. */
   get isStaging(): boolean {
     return this.#staged.length > 0;
+  }
+
+  /** Of how many pages, the last ones that came, something is staged. */
+  get stagedPages(): number {
+    return this.#stagedPages;
+  }
+
+  /** The first `count` entries that are staged, which are not any more. */
+  #takeStaged(count: number): readonly Entry[] {
+    const taken = this.#staged;
+    this.#staged = taken.splice(count);
+    this.#stagedBytes = this.#staged.reduce((sum, entry) => sum + entryBytes(entry), 0);
+    if (this.#staged.length === 0) this.#stagedPages = 0;
+    return taken;
   }
 
   /** Keeps a refused entry for another try, in place of an older one of its key. */
@@ -129,6 +151,14 @@ export class Inbound {
     this.#runTo = 0;
     return claims;
   }
+}
+
+/** Where the last batch begins: its writes have one stamp, and stand side by side. */
+function lastBatchAt(entries: readonly Entry[]): number {
+  const last = entries.at(-1);
+  let at = entries.length;
+  while (at > 0 && entries[at - 1]?.stamp === last?.stamp && entries[at - 1]?.origin === last?.origin) at -= 1;
+  return at;
 }
 
 function entryBytes(entry: Entry): number {

@@ -14,6 +14,7 @@ import { Claims, type Durable } from "./claims.ts";
 import type { Ready, SessionId } from "./committed.ts";
 import type { FlowLimits } from "./flow.ts";
 import type { Page } from "./messages.ts";
+import type { Pace } from "./pace.ts";
 import type { Settling } from "./settling.ts";
 import { RELAY_WAIT_TICKS, WaitingList } from "./waiting.ts";
 
@@ -28,6 +29,8 @@ const ASK_PART = 1 / 4;
 
 /** The world of an `Outbound`. */
 export interface OutboundLinks {
+  /** Shared by all sessions. */
+  readonly pace: Pace;
   /** Sends a page and returns its frame number. */
   readonly send: (page: Page) => number;
   /** Whether a call waits for what the peer acknowledges. */
@@ -239,9 +242,10 @@ export class Outbound {
     this.#claimReleased(durable);
   }
 
-  /** Catch-up: sends pages from the change log until the window is full or the end is reached. */
+  /** Catch-up: sends pages from the change log until the window is full, the end is reached, or the turn is over. */
   pump(durable: Durable): void {
     while (!this.#held && this.#phase === "catching-up" && this.#inFlightBytes < this.#flow.windowBytes) {
+      if (!this.#outside.pace.mayGoOn()) return;
       const entries: Entry[] = [];
       const end = this.#collect(entries, durable);
       if (end === "log") {
@@ -252,7 +256,7 @@ export class Outbound {
         const frame = this.#sendPage(entries, null, 0, 0, false);
         this.#cursors.push({ frame, cursor: this.#cursor });
       }
-      if (end === "turn") return;
+      if (end === "turn") this.#outside.pace.endTurn();
     }
   }
 
@@ -388,6 +392,7 @@ export class Outbound {
     if (ackNow) this.#unaskedBytes = 0;
     const frame = this.#outside.send({ type: "page", entries, last, runFrom, runTo, mark, ackNow });
     this.#inFlight.push({ frame, bytes });
+    if (this.#phase === "catching-up") this.#outside.pace.sent(bytes);
     this.#inFlightBytes += bytes;
     return frame;
   }

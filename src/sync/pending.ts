@@ -2,7 +2,7 @@
 import type { CoreState } from "../core/core-state.ts";
 import type { StateOp } from "../core/ops.ts";
 import { VersionVector } from "../core/version-vector.ts";
-import { READY_BYTES_MAX } from "../limits.ts";
+import { READY_BYTES_MAX, READY_OPS_MAX } from "../limits.ts";
 import type { Lsn, Origin, Seq } from "../types.ts";
 import type { AppliedBatch, Change, Ready } from "./committed.ts";
 
@@ -46,7 +46,7 @@ export class Pending {
   add(unit: Unit): void {
     const bytes = bytesOf(unit.ops);
     let record = this.#records.at(-1);
-    if (record !== undefined && record.bytes + bytes <= READY_BYTES_MAX) join(record, unit);
+    if (record !== undefined && hasRoom(record, unit, bytes)) join(record, unit);
     else {
       const { ops, batch, changes } = unit;
       record = { ops, batches: [batch], changes, coverage: coverageOf(unit), bytes: 0, end: 0 };
@@ -66,6 +66,10 @@ export class Pending {
     const coverage = record.coverage.length > 1 ? [...new VersionVector(record.coverage)] : record.coverage;
     return { ops, lsn, end, batches, changes, coverage };
   }
+}
+
+function hasRoom(record: Gathered, unit: Unit, bytes: number): boolean {
+  return record.bytes + bytes <= READY_BYTES_MAX && record.ops.length + unit.ops.length <= READY_OPS_MAX;
 }
 
 function bytesOf(ops: readonly StateOp[]): number {

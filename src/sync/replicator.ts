@@ -46,6 +46,7 @@ import {
   type Supply,
 } from "./messages.ts";
 import { Outbound } from "./outbound.ts";
+import { Pace } from "./pace.ts";
 import { type Leaver, Seats, type SeatsOptions } from "./seats.ts";
 import { type Peer, Session } from "./session.ts";
 import { Settler } from "./settler.ts";
@@ -85,6 +86,7 @@ export interface ReplicatorOptions extends StateWriterOptions, SeatsOptions {
 export class Replicator {
   readonly #options: ReplicatorOptions;
   readonly #flow: FlowLimits;
+  readonly #pace: Pace;
   readonly #state: CoreState;
   readonly #writer: StateWriter;
   readonly #sessions = new Map<SessionId, Session>();
@@ -122,6 +124,7 @@ export class Replicator {
     this.#probeTicks = Math.ceil((options.probeMs ?? PROBE_MS) / TICK_MS);
     const send = (session: Session, message: Message): number => this.#send(session, message);
     this.#flow = options.flow ?? FLOW_LIMITS;
+    this.#pace = new Pace(this.#flow.turnBytes);
     this.#acks = new Acks(send, () => this.#isSettled);
     this.#suppliers = new Suppliers(send);
     this.#settler = new Settler({
@@ -414,9 +417,21 @@ export class Replicator {
 
   // ---- in: time ------------------------------------------------------------------------------
 
+  /** Whether there is more to send than this turn of the event loop is to take: `turn` is to be called in another one. */
+  get wantsTurn(): boolean {
+    return this.#pace.isBehind;
+  }
+
+  /** Goes on with what `wantsTurn` is about. */
+  turn(): void {
+    this.#pace.nextTurn();
+    for (const { peer } of this.#seats.sessions) peer?.outbound.pump(this.#durable);
+  }
+
   /** Called every TICK_MS: ends waits, expires entries, tells acks, probes silent peers and drops dead ones. */
   tick(now: Millis): void {
     this.#tick += 1;
+    this.#pace.nextTurn();
     this.#writer.expire(now);
     if (this.#seats.size > PEERS_CROWDED && this.#tick % THIN_TICKS === 0) this.#letGo(this.#seats.spare());
     this.#collector.tick(this.#tick, now);
@@ -472,7 +487,8 @@ export class Replicator {
       return this.#send(session, asksForAcks ? page : { ...page, ackNow: false });
     };
     const isAwaited = (): boolean => this.#options.isAwaited?.() === true;
-    const outbound = new Outbound(this.#state, session.id, origin, hello.vector, this.#flow, { send, isAwaited });
+    const outside = { pace: this.#pace, send, isAwaited };
+    const outbound = new Outbound(this.#state, session.id, origin, hello.vector, this.#flow, outside);
     session.peer = {
       nodeId: hello.nodeId,
       epoch: hello.epoch,
@@ -574,7 +590,8 @@ export class Replicator {
       const arrivals = new Arrivals((author) => this.#seats.of(author) !== undefined || author === this.#nodeId);
       this.#apply(session, peer, transfer.entries, transfer.complete, now, wasLive ? arrivals : undefined);
       if (arrivals.byAuthor.size > 0) this.#suppliers.came(session.id, arrivals, this.#tick);
-      session.framesApplied = session.framesReceived;
+      // What is staged of a page is not applied.
+      if (inbound.stagedPages <= 1) session.framesApplied = session.framesReceived - inbound.stagedPages;
     }
     if (this.#sessions.get(session.id) !== session) return;
     if (!wasLive && inbound.live) this.#events.push({ type: "live", session: session.id, nodeId: peer.nodeId });

@@ -78,7 +78,9 @@ export class Settler {
   answer(session: Session, peer: Peer, listing: Listing, now: Millis): void {
     const { settling } = peer;
     if (settling === undefined) return;
-    const { dead, lacking, next } = settling.receive(listing, peer.outbound.acked);
+    const { dead, lacking, next } = settling.receive(listing, peer.outbound.acked, (count) =>
+      peer.outbound.isBacklogAbove(count),
+    );
     if (dead.length > 0) this.#host.drop(dead, now);
     if (settling.goal === "repair") this.#resend(peer, lacking);
     if (next === undefined) this.#finish(session, peer, settling, now);

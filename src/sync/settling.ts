@@ -35,6 +35,10 @@ export interface Verdict {
 }
 
 const NOTHING: readonly never[] = [];
+/** Telling of so many entries, without their values, costs about as much as sending one. */
+const LISTED_FOR_SENT = 3;
+/** A backlog is counted so far only: some milliseconds. */
+const COUNTED_MAX = 50_000;
 
 /** One side's questions to one peer. */
 export class Settling {
@@ -81,13 +85,17 @@ export class Settling {
 
   /**
    * Judges our entries by an answer.
+   * @param isBacklogAbove  whether more than so many entries of ours are not covered by the peer
    * @param covered  what the peer covers durably: as of the answer or earlier, but for what it has written itself
    */
-  receive(listing: Listing, covered: VersionVector): Verdict {
+  receive(listing: Listing, covered: VersionVector, isBacklogAbove: (count: number) => boolean): Verdict {
     if (this.#differing === undefined) {
       for (const index of listing.differing) this.#equal[index] = 0;
-      // A peer that holds little is sent everything sooner than asked for all it has.
-      const isWorthwhile = this.goal !== "bulk" || listing.size * 2 >= this.#state.table.live;
+      // What would be listed to us: a peer is sent what it may lack sooner than asked for much more than that.
+      const listed = (listing.size * listing.differing.length) / DIGEST_BUCKETS;
+      const isWorthwhile =
+        this.goal !== "bulk" ||
+        (listing.size * 2 >= this.#state.table.live && isBacklogAbove(Math.min(listed / LISTED_FOR_SENT, COUNTED_MAX)));
       this.#differing = isWorthwhile ? [...listing.differing] : [];
       return { dead: NOTHING, lacking: NOTHING, next: this.#ask() };
     }

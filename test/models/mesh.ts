@@ -243,6 +243,15 @@ export class Mesh {
     while (node.replicator.hasReady || node.writing !== undefined) this.commit(index);
   }
 
+  /** Goes on with what was too much for one turn; returns whether there was something. */
+  turn(index: number): boolean {
+    const node = this.node(index);
+    if (!node.replicator.wantsTurn) return false;
+    node.replicator.turn();
+    this.#collect(node);
+    return true;
+  }
+
   tick(index: number): void {
     const node = this.node(index);
     node.replicator.tick(this.now + node.skewMs);
@@ -275,6 +284,7 @@ export class Mesh {
       for (const [index, node] of this.nodes.entries()) {
         if (node.replicator.hasReady || node.writing !== undefined) isMoving = true;
         this.commitAll(index);
+        if (this.turn(index)) isMoving = true;
       }
       while (this.deliver(0)) isMoving = true;
       if (!isMoving) return moved;

@@ -67,7 +67,10 @@ const PROBE_TICKS = 100;
 const TINY: FlowLimits = {
   pageBytes: 60,
   pageEntries: 2,
+  turnBytes: 100,
   windowBytes: 150,
+  partBytes: 100,
+  partEntries: 2,
   stagedBytes: 1000,
   stagedEntries: 3,
   relayWaits: 2,

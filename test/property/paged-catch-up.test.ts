@@ -17,6 +17,7 @@ const SMALL: FlowLimits = {
   pageBytes: 1000,
   pageEntries: 2,
   windowBytes: 700,
+  partEntries: 2,
   stagedBytes: 100_000,
   stagedEntries: 1000,
   relayWaits: 100,

@@ -1,5 +1,6 @@
 /** The pairs by the names of their systems. */
 import { mkdirSync } from "node:fs";
+import { processorMs, watchTurns } from "../measure.ts";
 import { limit, peer, type Scale, type System, type Task, wavekv } from "../workload.ts";
 import { pages } from "./pages.ts";
 import { answer, type PairOptions, type PairSystem, Partner, type Sink, type Source } from "./pair.ts";
@@ -31,6 +32,7 @@ const REHEARSED_SLOWLY = 1000;
 export async function runSource(task: Task, options: PairOptions): Promise<void> {
   const source = await systemOf(task).openSource(options);
   let rehearsal: Source | undefined;
+  let stopWatching: (() => Promise<number>) | undefined;
   answer({
     address: () => source.address,
     fill: (from = 0, to = 0) => source.fill(from, to),
@@ -41,7 +43,11 @@ export async function runSource(task: Task, options: PairOptions): Promise<void>
     rehearse: (from = 0, to = 0) => rehearsal?.fill(from, to),
     endRehearsal: () => rehearsal?.close(),
     stamps: (count = 0, everyMs = 1) => stamps(source, count, everyMs),
-    processorMs: () => (process.cpuUsage().user + process.cpuUsage().system) / 1000,
+    processorMs,
+    watchTurns() {
+      stopWatching = watchTurns();
+    },
+    longestTurn: () => stopWatching?.(),
     close: () => source.close(),
   });
 }

@@ -1,0 +1,91 @@
+/** What peers have sent is dealt with in order, and in portions. */
+import { describe, expect, test } from "vitest";
+import { Inbox } from "../../src/inbox.ts";
+import { INBOX_BYTES_MAX, INBOX_TURN_BYTES } from "../../src/limits.ts";
+
+function stage() {
+  const turns: (() => void)[] = [];
+  const handled: string[] = [];
+  const overflowed: number[] = [];
+  const inbox = new Inbox({
+    timers: {
+      after(_, callback) {
+        turns.push(callback);
+        return () => undefined;
+      },
+    },
+    handle: (session, arrival) =>
+      handled.push(`${session} ${typeof arrival === "string" ? arrival : (arrival[0] ?? "empty")}`),
+    overflow: (session) => overflowed.push(session),
+  });
+  /** All that was due before; returns whether there was something. */
+  const turn = (): boolean => {
+    const due = turns.splice(0);
+    for (const callback of due) callback();
+    return due.length > 0;
+  };
+  return { inbox, handled, overflowed, turn, turns };
+}
+
+const half = (name: number): Uint8Array => new Uint8Array(INBOX_TURN_BYTES / 2).fill(name);
+
+describe("an inbox", () => {
+  test("deals at once with what one turn may take, and with the rest in the next ones", () => {
+    const { inbox, handled, turn, turns } = stage();
+    for (const name of [1, 2, 3, 4, 5]) inbox.arrive(7, half(name));
+    expect(handled).toEqual(["7 1", "7 2"]);
+    expect(turns.length).toBe(1);
+    turn();
+    expect(handled).toEqual(["7 1", "7 2", "7 3", "7 4"]);
+    turn();
+    expect(handled.at(-1)).toBe("7 5");
+    while (turn()) expect(handled.length).toBe(5);
+    inbox.arrive(7, half(6));
+    expect(handled.at(-1)).toBe("7 6");
+  });
+
+  test("takes a frame that is longer than a turn's worth, alone", () => {
+    const { inbox, handled, turn } = stage();
+    inbox.arrive(1, new Uint8Array(INBOX_TURN_BYTES * 10).fill(1));
+    inbox.arrive(2, new Uint8Array(INBOX_TURN_BYTES * 10).fill(2));
+    inbox.arrive(2, Uint8Array.of(3));
+    expect(handled).toEqual(["1 1"]);
+    turn();
+    expect(handled).toEqual(["1 1", "2 2"]);
+    turn();
+    expect(handled).toEqual(["1 1", "2 2", "2 3"]);
+  });
+
+  test("tells of a channel that has closed behind its frames, and of nothing out of turn", () => {
+    const { inbox, handled, turn } = stage();
+    for (const name of [1, 2, 3]) inbox.arrive(7, half(name));
+    inbox.arrive(7, "gone");
+    inbox.arrive(8, Uint8Array.of(9));
+    expect(handled).toEqual(["7 1", "7 2"]);
+    while (turn());
+    expect(handled).toEqual(["7 1", "7 2", "7 3", "7 gone", "8 9"]);
+  });
+
+  test("keeps so much of a peer and no more; others are not concerned", () => {
+    const { inbox, handled, overflowed, turn } = stage();
+    const block = new Uint8Array(1024 * 1024).fill(1);
+    inbox.arrive(7, block);
+    inbox.arrive(8, Uint8Array.of(2));
+    for (let bytes = 0; bytes < INBOX_BYTES_MAX; bytes += block.length) inbox.arrive(7, block);
+    expect(overflowed).toEqual([]);
+    inbox.arrive(7, Uint8Array.of(3));
+    expect(overflowed).toEqual([7]);
+    while (turn());
+    expect(handled).toEqual(["7 1", "8 2"]);
+  });
+
+  test("what was dealt with makes room again", () => {
+    const { inbox, overflowed, turn } = stage();
+    const block = new Uint8Array(INBOX_BYTES_MAX / 4).fill(1);
+    for (let n = 0; n < 20; n += 1) {
+      inbox.arrive(7, block);
+      turn();
+    }
+    expect(overflowed).toEqual([]);
+  });
+});
