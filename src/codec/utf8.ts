@@ -1,4 +1,4 @@
-/** UTF-8, read strictly. */
+/** UTF-8: read strictly from bytes of others, and as it comes from our own; ASCII written. */
 
 const HIGHEST_BIT = 0x80;
 const ASCII = 0x7f;
@@ -97,13 +97,33 @@ export function isUtf8(bytes: Uint8Array, start: number, end: number): boolean {
   return true;
 }
 
-// Node gives this method to Buffer, and it works on every Uint8Array: a Buffer over the bytes would cost
-// as much as the string itself. Were it ever gone, the documented way stands in.
+/** Writes a string that is known to be ASCII to `bytes`, which have room for it behind `at`. */
+export function writeAscii(text: string, bytes: Uint8Array, at: number): void {
+  latin1Write.call(bytes, text, at, text.length);
+}
+
+// Node gives these methods to Buffer, and they work on every Uint8Array: a Buffer over the bytes would cost
+// as much as the string itself. Were they ever gone, the documented way stands in.
 type Utf8Slice = (this: Uint8Array, start: number, end: number) => string;
-const builtIn: unknown = Reflect.get(Buffer.prototype, "utf8Slice");
-const utf8Slice: Utf8Slice =
-  typeof builtIn === "function"
-    ? (builtIn as Utf8Slice)
-    : function (start, end) {
-        return Buffer.from(this.buffer, this.byteOffset, this.byteLength).toString("utf8", start, end);
-      };
+type Latin1Write = (this: Uint8Array, text: string, at: number, byteLength: number) => number;
+
+const utf8Slice =
+  (builtIn("utf8Slice") as Utf8Slice | undefined) ??
+  function (this: Uint8Array, start: number, end: number): string {
+    return bufferOver(this).toString("utf8", start, end);
+  };
+
+const latin1Write =
+  (builtIn("latin1Write") as Latin1Write | undefined) ??
+  function (this: Uint8Array, text: string, at: number, byteLength: number): number {
+    return bufferOver(this).write(text, at, byteLength, "latin1");
+  };
+
+function builtIn(name: string): unknown {
+  const method: unknown = Reflect.get(Buffer.prototype, name);
+  return typeof method === "function" ? method : undefined;
+}
+
+function bufferOver({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
+}

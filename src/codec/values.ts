@@ -20,8 +20,9 @@
  * (scripts/bench/codec.ts runs them side by side).
  */
 import { FRAME_BYTES_MAX } from "../limits.ts";
+import { allocate } from "./allocate.ts";
 import { ByteWriter, DecodeError } from "./bytes.ts";
-import { utf8At } from "./utf8.ts";
+import { utf8At, writeAscii } from "./utf8.ts";
 import { ValueDecoder } from "./value-decoder.ts";
 import { ValueEncoder } from "./value-encoder.ts";
 
@@ -35,6 +36,10 @@ import { ValueEncoder } from "./value-encoder.ts";
  *   more than 100 levels of nesting; ERR_LIMIT for more than `bytesMax` bytes
  */
 export function encodeValue(value: unknown, bytesMax: number = FRAME_BYTES_MAX): Uint8Array {
+  if (typeof value === "string") {
+    const bytes = asciiValue(value, bytesMax);
+    if (bytes !== undefined) return bytes;
+  }
   // A getter inside the value may call us again.
   if (busy) return encodeWith(new ByteWriter(), value, bytesMax);
   busy = true;
@@ -82,6 +87,20 @@ const decoder = new ValueDecoder();
 const sharedWriter = new ByteWriter();
 const sharedEncoder = new ValueEncoder(sharedWriter);
 let busy = false;
+
+/**
+ * The bytes of a string of ASCII of 32 to 255 characters, which many values are: written at once where they stay.
+ * Undefined for others, and for one that is too long.
+ */
+function asciiValue(value: string, bytesMax: number): Uint8Array | undefined {
+  const { length } = value;
+  if (length < 0x20 || length > 0xff || length + 2 > bytesMax || Buffer.byteLength(value) !== length) return undefined;
+  const bytes = allocate(length + 2);
+  bytes[0] = 0xd9;
+  bytes[1] = length;
+  writeAscii(value, bytes, 2);
+  return bytes;
+}
 
 function encodeWith(
   writer: ByteWriter,

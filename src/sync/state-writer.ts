@@ -146,11 +146,13 @@ export class StateWriter {
    * deletes of what is absent have been left out by the caller.
    */
   write(writes: readonly LocalWrite[], now: Millis): readonly Entry[] {
-    assert(writes.length > 0, "a batch holds a write");
+    const first = writes[0];
+    assert(first !== undefined, "a batch holds a write");
     const stamp = this.#clock.tick(now);
-    const { origin } = this.#state;
-    let seq = this.#state.nextSeq;
-    const entries = writes.map(({ key, value, expiresAt }) => ({ key, value, stamp, origin, seq: seq++, expiresAt }));
+    const { origin, nextSeq } = this.#state;
+    // Most batches hold one write, which is worth no closure.
+    const entries =
+      writes.length === 1 ? [authored(first, stamp, origin, nextSeq)] : allAuthored(writes, stamp, origin, nextSeq);
     this.#author(entries, now);
     return entries;
   }
@@ -429,6 +431,14 @@ export class StateWriter {
     if (touched !== undefined) for (const one of touched.values()) this.#addWhole(one, unit);
     if (ops.length > 0) this.#pending.add({ ops, batch: { entries, via }, changes });
   }
+}
+
+function authored({ key, value, expiresAt }: LocalWrite, stamp: Stamp, origin: Origin, seq: Seq): Entry {
+  return { key, value, stamp, origin, seq, expiresAt };
+}
+
+function allAuthored(writes: readonly LocalWrite[], stamp: Stamp, origin: Origin, firstSeq: Seq): Entry[] {
+  return writes.map((write, index) => authored(write, stamp, origin, firstSeq + index));
 }
 
 /** A whole whose parts have changed in a step, as it was before. */

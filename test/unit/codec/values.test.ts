@@ -1,13 +1,18 @@
 import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { DecodeError } from "../../../src/codec/bytes.ts";
-import { decodeValue, encodeValue, isValue } from "../../../src/codec/values.ts";
+import { decodeValue, encodeValue, isValue, knownValue } from "../../../src/codec/values.ts";
 import { ReplicaError } from "../../../src/errors.ts";
 
 function there(value: unknown): unknown {
   const bytes = encodeValue(value);
   expect(isValue(bytes)).toBe(true);
-  return decodeValue(bytes);
+  const decoded = decodeValue(bytes);
+  // As in a table: between other bytes, which have no say.
+  const table = new Uint8Array(bytes.length + 3).fill(0xff);
+  table.set(bytes, 1);
+  expect(Buffer.compare(encodeValue(knownValue(table, 1, 1 + bytes.length)), bytes)).toBe(0);
+  return decoded;
 }
 
 function refusal(value: unknown, bytesMax?: number): ReplicaError {
@@ -56,6 +61,26 @@ describe("a value comes back as what it was", () => {
       expect(there(value)).toBe(value);
     },
   );
+
+  test.each([31, 32, 33, 255, 256])("the limit counts a string of %i characters with its head", (length) => {
+    for (const value of ["a".repeat(length), `${"a".repeat(length - 1)}\u0080`]) {
+      const bytes = encodeValue(value);
+      expect(encodeValue(value, bytes.length)).toEqual(bytes);
+      expect(refusal(value, bytes.length - 1).code).toBe("ERR_LIMIT");
+    }
+    expect(refusal(`${"a".repeat(length - 1)}\ud800`).code).toBe("ERR_VALUE");
+  });
+
+  test.each([0, 1, 63, 64, 65, 100, 5000])("%i bytes are the reader's own, to change and to transfer", (length) => {
+    const bytes = encodeValue(new Uint8Array(length).fill(7));
+    const read = (): Uint8Array => knownValue(bytes, 0, bytes.length) as Uint8Array;
+    const [first, second] = [read(), read()];
+    expect([first.constructor, first.byteOffset, first.buffer.byteLength]).toEqual([Uint8Array, 0, length]);
+    first.fill(9);
+    structuredClone(first, { transfer: [first.buffer as ArrayBuffer] });
+    expect(first).toHaveLength(0);
+    for (const other of [second, read()]) expect(other).toEqual(new Uint8Array(length).fill(7));
+  });
 
   test.each([0, 1, 15, 16, 65_535, 65_536])("arrays, objects and Maps of %i members", (length) => {
     const array = Array.from({ length }, (_, i) => i);
