@@ -54,6 +54,10 @@ const BACKOFF_MS_MIN = 250;
 const BACKOFF_MS_MAX = 30_000;
 /** After a refusal that only a change of configuration can lift. */
 const REFUSED_MS = 300_000;
+/** Where one that was lost is back, others may be: they are dialed within so long, whatever they were to wait. */
+const HURRY_MS = 50;
+/** Not more often, so that one that comes and goes does not make us dial those who stay away. */
+const HURRY_GAP_MS = 2000;
 /** A session that lasted this long was a success; a shorter one counts as a failed attempt. */
 const STABLE_MS = 5000;
 
@@ -66,6 +70,8 @@ interface Remote {
   state: "idle" | "waiting" | "dialing" | "open";
   /** Attempts that failed since the last stable session. */
   failures: number;
+  /** It waits because it could not be reached, and not because it has refused us. */
+  isLost: boolean;
   /** Beyond the degree. */
   roaming: boolean;
   /** Gives up what `state` says. */
@@ -95,6 +101,7 @@ export class Connections {
   #cancelRound: () => void = nothing;
   #cancelSoon: (() => void) | undefined;
   #cancelRoam: (() => void) | undefined;
+  #cancelHurryGap: (() => void) | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: ConnectionsOptions) {
@@ -144,6 +151,8 @@ export class Connections {
     const entry = this.#sessions.get(session) ?? this.#track(session, undefined);
     entry.nodeId = nodeId;
     if (entry.remote !== undefined) entry.remote.nodeId = nodeId;
+    const ofIt = [...this.#remotes.values()].filter((remote) => remote.nodeId === nodeId);
+    if (ofIt.some(({ failures }) => failures > 0)) this.#hurry();
     entry.cancelStable();
     entry.cancelStable = this.#options.timers.after(STABLE_MS, () => {
       for (const remote of this.#remotes.values()) if (remote.nodeId === nodeId) remote.failures = 0;
@@ -187,6 +196,7 @@ export class Connections {
     this.#cancelRound();
     this.#cancelSoon?.();
     this.#cancelRoam?.();
+    this.#cancelHurryGap?.();
     for (const { cancelStable } of this.#sessions.values()) cancelStable();
     for (const { state, stop } of this.#remotes.values()) if (state !== "open") stop();
     if (!this.#hasTransport) return;
@@ -265,7 +275,16 @@ export class Connections {
     for (const [address, nodeId] of wanted) {
       const known = this.#remotes.get(address);
       if (known !== undefined) known.nodeId ??= nodeId;
-      else this.#remotes.set(address, { address, nodeId, state: "idle", failures: 0, roaming: false, stop: nothing });
+      else
+        this.#remotes.set(address, {
+          address,
+          nodeId,
+          state: "idle",
+          failures: 0,
+          isLost: false,
+          roaming: false,
+          stop: nothing,
+        });
     }
     for (const remote of this.#remotes.values()) {
       if (wanted.has(remote.address) || isBusy(remote)) continue;
@@ -352,20 +371,37 @@ export class Connections {
     remote.roaming = false;
     remote.stop = nothing;
     // Where we have found ourselves ("self") others may be the next time: behind the address of a balancer.
-    if (REFUSALS.includes(code)) this.#wait(remote, this.#jittered(REFUSED_MS));
+    if (REFUSALS.includes(code)) this.#wait(remote, REFUSED_MS, false);
     else this.#backOff(remote);
+  }
+
+  /**
+   * One that was lost is back, so the network may be whole again: ends the waits for the others, each of which has failures
+   * of its own to make up for. It costs one dial each, to which the degree applies, and their failures go on counting.
+   */
+  #hurry(): void {
+    if (this.#cancelHurryGap !== undefined) return;
+    this.#cancelHurryGap = this.#options.timers.after(HURRY_GAP_MS, () => {
+      this.#cancelHurryGap = undefined;
+    });
+    for (const remote of this.#remotes.values()) {
+      if (remote.state !== "waiting" || !remote.isLost) continue;
+      remote.stop();
+      this.#wait(remote, HURRY_MS, true);
+    }
   }
 
   #backOff(remote: Remote): void {
     // The exponent is bounded because 2 ** 1100 is Infinity, and Infinity times a fraction of 0 is NaN.
     const delayMs = Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** Math.min(remote.failures, 20));
     remote.failures += 1;
-    this.#wait(remote, this.#jittered(delayMs));
+    this.#wait(remote, delayMs, true);
   }
 
-  #wait(remote: Remote, delayMs: number): void {
+  #wait(remote: Remote, delayMs: number, isLost: boolean): void {
     remote.state = "waiting";
-    remote.stop = this.#options.timers.after(delayMs, () => {
+    remote.isLost = isLost;
+    remote.stop = this.#options.timers.after(this.#jittered(delayMs), () => {
       remote.state = "idle";
       remote.stop = nothing;
       this.#soon();

@@ -180,6 +180,78 @@ describe("the degree", () => {
   });
 });
 
+describe("one that was lost is back", () => {
+  const seeds = ["x:a", "x:b", "x:c", "x:d"];
+  const back = new Set<string>();
+  const answer = (address: string): Answer => (back.has(address) ? "open" : "fail");
+  const dialsOf = (stage: Stage): number[] => seeds.map((seed) => stage.dialed(seed));
+  afterEach(() => back.clear());
+
+  /** Nobody was reached for a minute, so that the next attempts are 15 s and more away; then x:a is. */
+  async function untilOneIsBack(script: Partial<Script> = {}): Promise<{ stage: Stage; before: number[] }> {
+    const stage = await start({ seeds, answer, fraction: 0, ...script });
+    await stage.time.run(MINUTE_MS);
+    back.add("x:a");
+    for (let n = 0; n < 400 && stage.channels.length === 0; n += 1) await stage.time.run(100);
+    // They waited equally long, and have all been dialed a moment ago.
+    await stage.time.run(100);
+    return { stage, before: dialsOf(stage) };
+  }
+
+  test("ends the waits for all others, once", async () => {
+    const { stage, before } = await untilOneIsBack();
+    stage.connections.connected(0, "a");
+    await stage.time.run(24);
+    expect(dialsOf(stage)).toEqual(before);
+    back.add("x:b");
+    await stage.time.run(26);
+    expect(dialsOf(stage)).toEqual([before[0]!, before[1]! + 1, before[2]! + 1, before[3]! + 1]);
+    await stage.time.run(5000);
+    expect(dialsOf(stage)).toEqual([before[0]!, before[1]! + 1, before[2]! + 1, before[3]! + 1]);
+  });
+
+  test("also when it has dialed us", async () => {
+    const { stage, before } = await untilOneIsBack();
+    stage.connections.setTargets([{ nodeId: "c", addresses: ["x:c"] }]);
+    await stage.time.run(1);
+    stage.connections.connected(stage.accept(), "c");
+    await stage.time.run(50);
+    expect(dialsOf(stage)).toEqual([before[0]!, before[1]! + 1, before[2]!, before[3]! + 1]);
+  });
+
+  test("but one that was never lost ends no waits", async () => {
+    const { stage, before } = await untilOneIsBack();
+    stage.connections.connected(stage.accept(), "new");
+    await stage.time.run(5000);
+    expect(dialsOf(stage)).toEqual(before);
+  });
+
+  test("nor does anything end the wait for one that has refused us", async () => {
+    const { stage } = await untilOneIsBack({ answer: (address) => (address === "x:b" ? "refuse" : answer(address)) });
+    const refused = stage.dialed("x:b");
+    stage.connections.connected(0, "a");
+    await stage.time.run(5000);
+    expect(stage.dialed("x:b")).toBe(refused);
+  });
+
+  test("one that comes and goes makes no storm: those who stay away are dialed once in two seconds at most", async () => {
+    const { stage, before } = await untilOneIsBack();
+    stage.connections.connected(0, "a");
+    stage.connections.ended(0, "a", "lost");
+    back.clear();
+    const beginMs = stage.time.now();
+    for (let round = 0; round < 40; round += 1) {
+      const session = stage.accept();
+      stage.connections.connected(session, "a");
+      await stage.time.run(100);
+      stage.connections.ended(session, "a", "lost");
+      await stage.time.run(150);
+    }
+    const seconds = (stage.time.now() - beginMs) / 1000;
+    for (const away of [1, 2, 3]) expect(dialsOf(stage)[away]! - before[away]!).toBeLessThanOrEqual(seconds / 2);
+  });
+});
+
 describe("backing off", () => {
   test.each([
     [0, [125, 250, 500, 1000, 2000, 4000, 8000, 15_000, 15_000]],
