@@ -13,8 +13,9 @@
 import { isStamp } from "../hybrid-logical-clock.ts";
 import { assert } from "../invariant.ts";
 import { ORIGINS_MAX } from "../limits.ts";
-import { type Entry, epochOf, isEpoch, isNodeId, makeOrigin, type NodeId, nodeIdOf, type Origin } from "../types.ts";
+import { type Entry, epochOf, nodeIdOf, type Origin } from "../types.ts";
 import { type ByteReader, type ByteWriter, DecodeError } from "./bytes.ts";
+import { readOrigin } from "./origins.ts";
 
 const TOMBSTONE = 1;
 const EXPIRES = 2;
@@ -25,8 +26,6 @@ const FLAGS_KNOWN = 31;
 
 /** A bound for parsing only; the limit on keys is an option of the replica and much lower. */
 export const ENCODED_KEY_BYTES_MAX = 65_535;
-export const EPOCH_BYTES = 8;
-const NODE_ID_BYTES_MAX = 64;
 /** Flags, key length, one byte of key, value length: nothing is shorter, so a count can be checked against the bytes. */
 const ENTRY_BYTES_MIN = 3;
 
@@ -164,19 +163,9 @@ export class EntriesReader {
     const index = this.#reader.varint();
     if (index > this.#origins.length || index >= ORIGINS_MAX) throw new DecodeError("an origin out of order");
     if (index === this.#origins.length) {
-      const nodeId = readNodeId(this.#reader);
-      const epoch = this.#reader.hex(EPOCH_BYTES);
-      if (!isEpoch(epoch)) throw new DecodeError("an epoch that is none");
-      this.#origins.push(makeOrigin(nodeId, epoch));
+      this.#origins.push(readOrigin(this.#reader));
       this.#seqs.push(0);
     }
     return index;
   }
-}
-
-/** Reads a nodeId as a string. Throws DecodeError. */
-export function readNodeId(reader: ByteReader): NodeId {
-  const nodeId = reader.string(NODE_ID_BYTES_MAX);
-  if (!isNodeId(nodeId)) throw new DecodeError("a nodeId that is none");
-  return nodeId;
 }

@@ -8,7 +8,8 @@ import { assert } from "../invariant.ts";
 import { ORIGINS_MAX } from "../limits.ts";
 import { epochOf, isEpoch, makeOrigin, nodeIdOf } from "../types.ts";
 import { ByteReader, type ByteWriter, DecodeError } from "./bytes.ts";
-import { ENCODED_KEY_BYTES_MAX, EPOCH_BYTES, readNodeId } from "./entries.ts";
+import { ENCODED_KEY_BYTES_MAX } from "./entries.ts";
+import { EPOCH_BYTES, readNodeId } from "./origins.ts";
 import { PAYLOAD_BYTES_MAX } from "./records.ts";
 
 /** Of a value: the next width holds what a width does not. */

@@ -22,7 +22,7 @@ import {
 } from "../limits.ts";
 import type { AuthorNews, AuthorVersion, EphemeralCell, EphemeralNews } from "../sync/messages.ts";
 import { type ByteReader, type ByteWriter, DecodeError } from "./bytes.ts";
-import { readNodeId } from "./entries.ts";
+import { readNodeId } from "./origins.ts";
 
 const CLOSED = 1;
 const INCARNATION_BYTES = 8;

@@ -24,16 +24,9 @@ import type {
 } from "../sync/messages.ts";
 import { isEpoch, type NodeId, type Origin, type Seq } from "../types.ts";
 import { type ByteReader, type ByteWriter, DecodeError } from "./bytes.ts";
-import {
-  decodeEntries,
-  ENCODED_KEY_BYTES_MAX,
-  EntriesReader,
-  EntriesWriter,
-  EPOCH_BYTES,
-  encodeEntries,
-  readNodeId,
-} from "./entries.ts";
+import { decodeEntries, ENCODED_KEY_BYTES_MAX, EntriesReader, EntriesWriter, encodeEntries } from "./entries.ts";
 import { readEphemeral, writeEphemeral } from "./ephemeral-body.ts";
+import { EPOCH_BYTES, readNodeId } from "./origins.ts";
 
 const HELLO = 1;
 const PAGE = 2;

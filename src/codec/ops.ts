@@ -7,14 +7,8 @@ import { isStamp } from "../hybrid-logical-clock.ts";
 import { unreachable } from "../invariant.ts";
 import { isEpoch } from "../types.ts";
 import { ByteReader, type ByteWriter, DecodeError } from "./bytes.ts";
-import {
-  decodeEntries,
-  ENCODED_KEY_BYTES_MAX,
-  EntriesReader,
-  EntriesWriter,
-  EPOCH_BYTES,
-  readNodeId,
-} from "./entries.ts";
+import { decodeEntries, ENCODED_KEY_BYTES_MAX, EntriesReader, EntriesWriter } from "./entries.ts";
+import { EPOCH_BYTES, readNodeId } from "./origins.ts";
 
 /** A run of sets: their number, then the entries. */
 const SETS = 1;
