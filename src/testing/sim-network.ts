@@ -273,12 +273,15 @@ class End implements Channel {
   /** Frames keep their order: none arrives before this moment. */
   #lastDueMs: Millis = 0;
   #lineFreeMs: Millis = 0;
+  /** Of the events that come for every frame: put together once. */
+  readonly #frameLabel: string;
 
   constructor(station: Station, peer: Station, tools: Tools) {
     this.station = station;
     this.peer = peer;
     this.remote = addressOf(peer.name);
     this.#tools = tools;
+    this.#frameLabel = this.#label("frame");
     tools.ends.add(this);
   }
 
@@ -381,7 +384,7 @@ class End implements Channel {
     this.bytesUnderWay += bytes.length;
     // A frame to a process that has ended still reaches the host.
     const owner = other.station.alive ? other.station : undefined;
-    this.#tools.scheduler.after(this.#dueInMs(bytes.length, overtakes), owner, this.#label("frame"), () => {
+    this.#tools.scheduler.after(this.#dueInMs(bytes.length, overtakes), owner, this.#frameLabel, () => {
       this.bytesUnderWay -= bytes.length;
       onArrival();
       other.arrive(bytes);

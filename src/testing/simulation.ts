@@ -147,6 +147,7 @@ export class SimHost {
     const { scheduler, network } = this.#world;
     const owner = new SimProcess(this.name);
     const random = new SeededRandom(this.#random.uint32(), this.name);
+    const timerLabel = `timer ${this.name}`;
     this.#process = owner;
     this.#simDisk = new SimDisk({
       scheduler,
@@ -159,7 +160,7 @@ export class SimHost {
     return {
       clock: this.clock,
       random,
-      timers: { after: (delayMs, callback) => scheduler.after(delayMs, owner, `timer ${this.name}`, callback) },
+      timers: { after: (delayMs, callback) => scheduler.after(delayMs, owner, timerLabel, callback) },
       disk: this.#simDisk,
       transport: network.transport(owner, () => this.seeds()),
     };
