@@ -18,7 +18,6 @@ import { present } from "./invariant.ts";
 import { Ephemerals } from "./layers/ephemerals.ts";
 import { Merges } from "./layers/merges.ts";
 import { SecondaryIndexes } from "./layers/secondary-index.ts";
-import { isReserved } from "./limits.ts";
 import { type CheckedOptions, consoleLogger, type Logger, type ReplicaOptions } from "./options.ts";
 import { FirstSync } from "./peers/first-sync.ts";
 import { type MeshNode, meshOf } from "./peers/mesh.ts";
@@ -309,11 +308,7 @@ export class Engine {
         if (event !== undefined) this.hooks.emit("change", event);
       }
     }
-    for (const { entry } of changes) {
-      if (!isReserved(entry.key)) continue;
-      this.neighbours.retarget();
-      break;
-    }
+    this.neighbours.published(changes);
   }
 
   #onSession(event: SessionEvent): void {

@@ -286,7 +286,9 @@ export class Replica {
   /** All replicas that have announced themselves, this one included, whether reachable or not. @throws as `status` */
   members(): Member[] {
     this.#engine.assertOpen();
-    return this.#engine.neighbours.members().map((member) => structuredClone(member));
+    return this.#engine.neighbours.members().map(({ addresses, merge, ...member }) => {
+      return { ...member, addresses: [...addresses], merge: { ...merge } };
+    });
   }
 
   /**

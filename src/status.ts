@@ -151,8 +151,11 @@ export function statusOf(source: StatusSource): Status {
 function peersOf(source: StatusSource): Record<string, PeerStatus> {
   const { state, replicator, driver, now } = source;
   const peers: Record<string, PeerStatus> = Object.create(null) as Record<string, PeerStatus>;
+  const own = nodeIdOf(state.origin);
+  // Of most members of a large cluster nothing was ever heard: what they lack is added up once.
+  const lagOfUnheard = lag(replicator.durable.coverage, new VersionVector());
   for (const member of source.members) {
-    if (member.nodeId !== nodeIdOf(state.origin)) peers[member.nodeId] = downPeer(source, member);
+    if (member.nodeId !== own) peers[member.nodeId] = downPeer(source, member, lagOfUnheard);
   }
   for (const session of replicator.sessions) {
     const { peer } = session;
@@ -202,9 +205,13 @@ function stateOf({ peer }: Session): PeerState {
   return peer.inbound.live && peer.outbound.phase === "live" ? "live" : "catching-up";
 }
 
-function downPeer({ state, replicator }: StatusSource, { nodeId, addresses }: Member): PeerStatus {
-  const acked = state.acked.get(nodeId as NodeId) ?? new VersionVector();
-  const lagEntries = lag(replicator.durable.coverage, acked);
+function downPeer(
+  { state, replicator }: StatusSource,
+  { nodeId, addresses }: Member,
+  lagOfUnheard: number,
+): PeerStatus {
+  const acked = state.acked.get(nodeId as NodeId);
+  const lagEntries = acked === undefined ? lagOfUnheard : lag(replicator.durable.coverage, acked);
   const [address] = addresses;
   return {
     state: "down",

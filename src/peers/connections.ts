@@ -97,6 +97,8 @@ export class Connections {
   readonly #endedEarly = new Map<SessionId, { nodeId: string | undefined; code: string }>();
   readonly #own = new Set<string>();
   #targets: readonly Target[] = [];
+  /** What `#remotes` is made of. */
+  #learned: { readonly targets: readonly Target[]; readonly seeds: readonly string[] } | undefined;
   #handingOver = false;
   #cancelRound: () => void = nothing;
   #cancelSoon: (() => void) | undefined;
@@ -139,10 +141,14 @@ export class Connections {
     return addresses;
   }
 
-  /** Everybody we know of: replaces what was said before. Those who are gone are no longer dialed, but not cut off. */
+  /**
+   * Everybody we know of, ourselves or not: replaces what was said before. Those who are gone are no longer dialed, but not
+   * cut off. Who has connections enough looks at newcomers with the next round: to a large cluster they come all the time.
+   */
   setTargets(targets: readonly Target[]): void {
     this.#targets = targets;
-    this.#soon();
+    const { degree = PEERS_SOUGHT } = this.#options;
+    if (this.#sessions.size <= degree) this.#soon();
   }
 
   /** The session is up: `nodeId` is at the other end, and need not be dialed. */
@@ -264,10 +270,14 @@ export class Connections {
     return nearest?.remote;
   }
 
-  /** Brings `#remotes` up to date with the seeds and the targets. */
+  /** Brings `#remotes` up to date with the seeds and the targets, unless it is. */
   #learn(): void {
+    const seeds = [...this.#options.transport.seeds()];
+    const learned = this.#learned;
+    if (learned?.targets === this.#targets && isSame(learned.seeds, seeds)) return;
+    this.#learned = { targets: this.#targets, seeds };
     const wanted = new Map<string, string | undefined>();
-    for (const address of this.#options.transport.seeds()) wanted.set(address, undefined);
+    for (const address of seeds) wanted.set(address, undefined);
     for (const { nodeId, addresses } of this.#targets) {
       if (nodeId !== this.#options.nodeId) for (const address of addresses) wanted.set(address, nodeId);
     }
@@ -287,7 +297,12 @@ export class Connections {
         });
     }
     for (const remote of this.#remotes.values()) {
-      if (wanted.has(remote.address) || isBusy(remote)) continue;
+      if (wanted.has(remote.address)) continue;
+      if (isBusy(remote)) {
+        // Forgotten once it is over.
+        this.#learned = undefined;
+        continue;
+      }
       remote.stop();
       this.#remotes.delete(remote.address);
     }
@@ -435,6 +450,10 @@ export class Connections {
 /** Takes a candidate out of the list. */
 function takeAt(candidates: Remote[], index: number): Remote {
   return present(candidates.splice(index, 1)[0], "a candidate is taken from some");
+}
+
+function isSame(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((text, index) => text === b[index]);
 }
 
 function isBusy({ state }: Remote): boolean {

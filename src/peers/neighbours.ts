@@ -3,20 +3,22 @@
  * on connections into log lines, hooks and problems that `status()` shows.
  */
 import type { Timers, WallClock } from "../clock.ts";
-import { decodeMember, encodeMember, MEMBER_RANGE, memberKey } from "../codec/members.ts";
+import { encodeMember, memberKey } from "../codec/members.ts";
 import type { CoreState } from "../core/core-state.ts";
 import type { Driver } from "../driver.ts";
 import { isReplicaError, ReplicaError } from "../errors.ts";
 import type { Hooks } from "../hooks.ts";
+import { isReserved } from "../limits.ts";
 import type { Logger } from "../options.ts";
 import type { Random } from "../random.ts";
-import type { SessionEvent } from "../sync/committed.ts";
+import type { Change, SessionEvent } from "../sync/committed.ts";
 import type { Replicator } from "../sync/replicator.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { Transport } from "../transport.ts";
 import { epochOf, type Millis, type NodeId, nodeIdOf } from "../types.ts";
 import { VERSION } from "../version.ts";
 import { Connections } from "./connections.ts";
+import { MemberList } from "./member-list.ts";
 import { Refusals } from "./refusals.ts";
 
 /** A replica that takes part in the cluster, as it has announced itself. */
@@ -76,13 +78,12 @@ export class Neighbours {
   /** Since when nobody has had a place for us. */
   #refusedSince: Millis | undefined;
   #connections: Connections | undefined;
-  /** What the records of the members say, as of an LSN. */
-  #members: readonly Member[] | undefined;
-  #membersLsn = 0;
+  readonly #members: MemberList;
   #addresses: readonly string[] = [];
 
   constructor(options: NeighboursOptions) {
     this.#options = options;
+    this.#members = new MemberList(options.state);
   }
 
   /** Listens, announces this replica and starts to dial. @throws ReplicaError ERR_LISTEN */
@@ -104,7 +105,7 @@ export class Neighbours {
       this.#addresses = await this.#connections.open();
     }
     this.#announce();
-    this.retarget();
+    this.#retarget();
   }
 
   /** Stops listening and dialing. Idempotent. Fine when `open` failed. */
@@ -114,33 +115,21 @@ export class Neighbours {
 
   /** All replicas that have announced themselves, this one included. */
   members(): readonly Member[] {
-    const { state } = this.#options;
-    // Asked for more often than anything is written: each look at the status does.
-    if (this.#members === undefined || this.#membersLsn !== state.lsn) {
-      this.#members = readMembers(state);
-      this.#membersLsn = state.lsn;
-    }
-    return this.#members;
+    return this.#members.all;
   }
 
   /** What went wrong lately and needs a person. */
   problems(): string[] {
     const since = this.#options.clock.now() - PROBLEM_MS;
     for (const [message, at] of this.#problems) if (at < since) this.#problems.delete(message);
-    return [...this.#problems.keys(), ...this.#mergeProblems()];
+    return [...this.#problems.keys(), ...this.#mergeProblems(this.members())];
   }
 
   /** Members that put values together in another way than we do: what they show of the same parts is not what we show. */
-  #mergeProblems(): string[] {
+  #mergeProblems(members: readonly Member[]): string[] {
     const own = nodeIdOf(this.#options.state.origin);
-    const kindsOf = (merge: Readonly<Record<string, string>>): string => {
-      return Object.entries(merge)
-        .sort(([a], [b]) => (a < b ? -1 : 1))
-        .map(([prefix, kind]) => `${prefix} ${kind}`)
-        .join(", ");
-    };
     const ours = kindsOf(this.#options.merge);
-    return this.members()
+    return members
       .filter((member) => member.nodeId !== own && kindsOf(member.merge) !== ours)
       .map(({ nodeId, merge }) => {
         const theirs = kindsOf(merge);
@@ -148,8 +137,8 @@ export class Neighbours {
       });
   }
 
-  #warnOfMerge(): void {
-    for (const problem of this.#mergeProblems()) {
+  #warnOfMerge(members: readonly Member[]): void {
+    for (const problem of this.#mergeProblems(members)) {
       if (this.#toldOfMerge.has(problem)) continue;
       this.#toldOfMerge.add(problem);
       this.warn(problem);
@@ -161,12 +150,20 @@ export class Neighbours {
     return this.#refusals.counts();
   }
 
-  /** Tells the dialer who there is: to be called when member records have changed. */
-  retarget(): void {
-    this.#warnOfMerge();
-    if (this.#connections === undefined) return;
-    const own = nodeIdOf(this.#options.state.origin);
-    this.#connections.setTargets(this.members().filter(({ nodeId }) => nodeId !== own));
+  /** Durable changes, of any keys: of those that are records of members the dialer is told. */
+  published(changes: readonly Change[]): void {
+    let areMembersNew = false;
+    for (const { entry, kind, dropped } of changes) {
+      if (!isReserved(entry.key)) continue;
+      areMembersNew = true;
+      if (dropped === true || kind === "expire") this.#members.forget();
+    }
+    if (areMembersNew) this.#retarget();
+  }
+
+  #retarget(): void {
+    this.#warnOfMerge(this.#members.takeNews());
+    this.#connections?.setTargets(this.members());
   }
 
   onSession(event: Exclude<SessionEvent, { type: "progress" }>): void {
@@ -300,13 +297,12 @@ export class Neighbours {
   }
 }
 
-function readMembers(state: CoreState): Member[] {
-  const members: Member[] = [];
-  for (const { key, value } of state.table.range(MEMBER_RANGE)) {
-    const member = value === null ? undefined : decodeMember(key, value);
-    if (member !== undefined) members.push(member);
-  }
-  return members;
+/** How a replica merges, in one text. */
+function kindsOf(merge: Readonly<Record<string, string>>): string {
+  return Object.entries(merge)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([prefix, kind]) => `${prefix} ${kind}`)
+    .join(", ");
 }
 
 /** Why a dial was refused: the transport names it in the cause. */
