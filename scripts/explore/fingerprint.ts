@@ -23,7 +23,8 @@ const IGNORED: ReadonlySet<string> = new Set([
   "$limits",
   "$flow",
   "$revision",
-  "$caughtUp",
+  "$behind",
+  "$ahead",
   "$pace",
 ]);
 

@@ -241,6 +241,7 @@ export class EphemeralExchange<Peer extends EphemeralPeer> {
 
   #flush(tick: number): void {
     for (const line of this.#lines.values()) {
+      if (line.due.size === 0 && line.asks.size === 0 && !line.owesConfirmation) continue;
       const news = hasRoom(line) ? this.#newsFor(line, tick) : [];
       const held = [...line.asks.values()];
       if (news.length > 0 || held.length > 0 || line.owesConfirmation) this.#tell(line, news, held);

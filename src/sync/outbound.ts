@@ -8,10 +8,10 @@
 import type { CoreState } from "../core/core-state.ts";
 import { NO_SLOT } from "../core/table.ts";
 import { type VectorPairs, VersionVector } from "../core/version-vector.ts";
-import { SUPPLIED_AUTHORS_MAX } from "../limits.ts";
+import { isReserved, SUPPLIED_AUTHORS_MAX } from "../limits.ts";
 import { type Entry, type Lsn, type NodeId, nodeIdOf, type Origin, type Seq } from "../types.ts";
 import { Claims, type Durable } from "./claims.ts";
-import type { Ready, SessionId } from "./committed.ts";
+import type { AppliedBatch, Ready, SessionId } from "./committed.ts";
 import type { FlowLimits } from "./flow.ts";
 import type { Page } from "./messages.ts";
 import type { Pace } from "./pace.ts";
@@ -47,8 +47,10 @@ export class Outbound {
   /** What the peer covers durably. */
   readonly #acked: VersionVector;
   readonly #claims: Claims;
+  /** Of which origins the peer does not cover all that we durably do: so that nobody need look at all of them. */
+  readonly #behind = new Set<Origin>();
   /** As found at the sum of the revisions of `#acked` and of our coverage, each of which only grows. */
-  #caughtUp = { revisions: -1, isSo: false };
+  #ahead = { revisions: -1, isSo: false };
   #links = NO_LINKS;
   /** Whose writes the peer gets from somebody else, as it has told us. */
   readonly #pruned = new Set<NodeId>();
@@ -77,6 +79,7 @@ export class Outbound {
     session: SessionId,
     peer: Origin,
     covered: VectorPairs,
+    durable: Durable,
     flow: FlowLimits,
     outside: OutboundLinks,
   ) {
@@ -84,6 +87,7 @@ export class Outbound {
     this.#session = session;
     this.#peer = peer;
     this.#acked = new VersionVector(covered);
+    for (const [origin] of durable.coverage.above(this.#acked)) this.#behind.add(origin);
     this.#claims = new Claims(this.#acked, this.#waiting);
     this.#flow = flow;
     this.#outside = outside;
@@ -98,13 +102,30 @@ export class Outbound {
     return this.#acked;
   }
 
-  /** Whether the peer durably covers all that we do. Looks at all origins only if something has changed since it last did. */
-  isCaughtUp({ coverage }: Durable): boolean {
+  /** Whether the peer durably covers all that we do. */
+  get isCaughtUp(): boolean {
+    return this.#behind.size === 0;
+  }
+
+  /** Whether the peer covers what we do not. Looks at all origins only if something has changed since it last did. */
+  isAhead({ coverage }: Durable): boolean {
     const revisions = this.#acked.revision + coverage.revision;
-    if (revisions !== this.#caughtUp.revisions) {
-      this.#caughtUp = { revisions, isSo: this.#acked.dominates(coverage) };
+    if (revisions !== this.#ahead.revisions) {
+      this.#ahead = { revisions, isSo: !coverage.dominates(this.#acked) };
     }
-    return this.#caughtUp.isSo;
+    return this.#ahead.isSo;
+  }
+
+  /** Our coverage has become durable up to `pairs`. Before they are forwarded. */
+  covered(pairs: VectorPairs): void {
+    for (const [origin, seq] of pairs) if (!this.#acked.covers(origin, seq)) this.#behind.add(origin);
+  }
+
+  /** The peer has its own writes, whatever it has told us. @returns whether that is news */
+  hasOwn({ coverage }: Durable): boolean {
+    const isNews = this.#acked.raise(this.#peer, coverage.get(this.#peer));
+    if (isNews) this.#behind.delete(this.#peer);
+    return isNews;
   }
 
   /** Who the peer is connected to, as it has told us last. */
@@ -216,7 +237,10 @@ export class Outbound {
 
   /** The peer covers `pairs` and has dealt with our frames up to `frames`. */
   acknowledged(pairs: VectorPairs, frames: number, durable: Durable): void {
-    for (const [origin, seq] of pairs) this.#acked.raise(origin, seq);
+    for (const [origin, seq] of pairs) {
+      if (!this.#acked.raise(origin, seq)) continue;
+      if (this.#behind.size > 0 && seq >= durable.coverage.get(origin)) this.#behind.delete(origin);
+    }
     for (let first = this.#inFlight[0]; first !== undefined && first.frame <= frames; first = this.#inFlight[0]) {
       this.#inFlight.shift();
       this.#inFlightBytes -= first.bytes;
@@ -235,11 +259,13 @@ export class Outbound {
     const send = (key: Uint8Array): boolean => this.#takeCurrent(key, durable, entries);
     const late = this.#waiting.endWaits(tick, this.#authors, this.#acked, send);
     // Whoever was to supply them does not: we do, until the peer says otherwise.
-    for (const author of late) this.#pruned.delete(author);
-    if (late.size > 0) this.#findAuthors();
+    let hasPrunedLess = false;
+    for (const author of late) if (this.#pruned.delete(author)) hasPrunedLess = true;
+    if (hasPrunedLess) this.#findAuthors();
+    const isLive = this.#phase === "live";
+    const mark = isLive ? this.#claims.takeMark(durable) : null;
     // In the midst of a catch-up they become part of its transfer, which does not end here.
-    if (entries.length > 0) this.#sendPages(entries, null, 0, 0, this.#phase === "live");
-    this.#claimReleased(durable);
+    if (entries.length > 0 || mark !== null) this.#sendPages(entries, mark, 0, 0, isLive);
   }
 
   /** Catch-up: sends pages from the change log until the window is full, the end is reached, or the turn is over. */
@@ -281,9 +307,10 @@ export class Outbound {
       const mayWait = this.#waiting.size + batch.entries.length <= this.#flow.relayWaits;
       for (const entry of batch.entries) {
         if (this.#acked.covers(entry.origin, entry.seq)) continue;
-        if (mayWait && this.#hasAuthor(entry)) {
+        const waitTicks = !mayWait ? 0 : this.#hasAuthor(entry) ? RELAY_WAIT_TICKS : isPatient(entry, batch) ? 1 : 0;
+        if (waitTicks > 0) {
           const { key, origin, seq, stamp } = entry;
-          this.#waiting.add({ key, lsn: ready.lsn + 1, dueTick: tick + RELAY_WAIT_TICKS, origin, seq, stamp });
+          this.#waiting.add({ key, lsn: ready.lsn + 1, dueTick: tick + waitTicks, origin, seq, stamp });
           continue;
         }
         this.#waiting.supersede(entry.key);
@@ -396,6 +423,14 @@ export class Outbound {
     this.#inFlightBytes += bytes;
     return frame;
   }
+}
+
+/**
+ * Whether an entry that a relay passes on may wait for the next tick. Records of members do: while a large cluster forms they
+ * come from all sides at once, and of those that gather in a tick, the peer has most by then.
+ */
+function isPatient({ key }: Entry, { via }: AppliedBatch): boolean {
+  return via !== undefined && isReserved(key);
 }
 
 function entryBytes(entry: Entry): number {

@@ -9,7 +9,7 @@ import type { RefusalReason } from "../core/admission.ts";
 import type { CoreState } from "../core/core-state.ts";
 import { type VectorPairs, VersionVector } from "../core/version-vector.ts";
 import { assert, present, unreachable } from "../invariant.ts";
-import { HANDSHAKES_MAX, PEERS_CROWDED, PROBE_MS } from "../limits.ts";
+import { HANDSHAKES_MAX, isReserved, PEERS_CROWDED, PROBE_MS } from "../limits.ts";
 import {
   type Entry,
   type Epoch,
@@ -301,6 +301,7 @@ export class Replicator {
     const ofOthers = ready.coverage.filter(([origin]) => origin !== this.#state.origin);
     for (const session of this.#seats.sessions) {
       this.#acks.covered(session, ofOthers);
+      session.peer?.outbound.covered(ready.coverage);
       this.#showOwn(session);
       session.peer?.outbound.forward(ready, this.#durable, this.#tick);
       this.#acks.persisted(session);
@@ -315,8 +316,7 @@ export class Replicator {
   #showOwn(session: Session): void {
     const { peer } = session;
     if (peer === undefined) return;
-    const { origin, outbound } = peer;
-    if (outbound.acked.raise(origin, this.#durable.coverage.get(origin))) this.#acks.tell(session);
+    if (peer.outbound.hasOwn(this.#durable)) this.#acks.tell(session);
   }
 
   // ---- in: connections -----------------------------------------------------------------------
@@ -449,7 +449,7 @@ export class Replicator {
       peer.outbound.tick(this.#tick, this.#durable);
       if (this.#tick % RETRY_REFUSED_TICKS === 0) this.#retryRefused(session, peer, now);
       this.#acks.tick(session);
-      if (peer.outbound.isCaughtUp(this.#durable)) session.caughtUpAt = now;
+      if (peer.outbound.isCaughtUp) session.caughtUpAt = now;
       // A digest is worth most when nothing is on its way, but a sign of life is due in any case.
       const sinceTick = this.#isSettled ? session.lastProbeTick : session.lastSentTick;
       if (this.#tick - sinceTick >= this.#probeTicks) {
@@ -488,7 +488,7 @@ export class Replicator {
     };
     const isAwaited = (): boolean => this.#options.isAwaited?.() === true;
     const outside = { pace: this.#pace, send, isAwaited };
-    const outbound = new Outbound(this.#state, session.id, origin, hello.vector, this.#flow, outside);
+    const outbound = new Outbound(this.#state, session.id, origin, hello.vector, this.#durable, this.#flow, outside);
     session.peer = {
       nodeId: hello.nodeId,
       epoch: hello.epoch,
@@ -632,6 +632,10 @@ export class Replicator {
     const meets = (entry: Entry, wins: boolean): void => {
       this.#conflicts.meet(entry, wins, session, this.#durable.lsn, this.#writer.now(now));
     };
+    // That a member announces itself says nothing about the ways of what it will write.
+    const brings = ({ key, origin }: Entry, isNew: boolean): void => {
+      if (!isReserved(key)) arrivals?.note(origin, isNew);
+    };
     const outcome = {
       peer: peer.nodeId,
       meets: this.#conflicts.isListening ? meets : undefined,
@@ -640,7 +644,7 @@ export class Replicator {
         inbound.refuse(entry);
       },
       accepted: (entry: Entry): void => inbound.accept(entry),
-      brings: arrivals === undefined ? undefined : (entry: Entry, isNew: boolean) => arrivals.note(entry.origin, isNew),
+      brings: arrivals === undefined ? undefined : brings,
     };
     const claims = (): VectorPairs => (complete ? inbound.takeClaims(peer.origin, this.#state.covered) : []);
     this.#writer.apply(entries, session.id, now, outcome, claims);
@@ -659,10 +663,9 @@ export class Replicator {
 
   /** Neither has anything for the other, as far as we know. */
   #isQuiet({ inbound, outbound }: Peer): boolean {
-    const { coverage } = this.#durable;
     const isLive = inbound.live && outbound.phase === "live";
     const isIdle = this.#isSettled && !inbound.isStaging && !inbound.isRefusing && outbound.waits === 0;
-    return isLive && isIdle && outbound.isCaughtUp(this.#durable) && coverage.dominates(outbound.acked);
+    return isLive && isIdle && outbound.isCaughtUp && !outbound.isAhead(this.#durable);
   }
 
   /** Nothing is on its way to the disk: what came was dealt with. */

@@ -25,12 +25,12 @@ export interface WaitingWrite {
 }
 
 export class WaitingList {
-  /** In the order of `lsn` and of `dueTick`. */
+  /** In the order of `lsn`. */
   readonly #writes = new Set<WaitingWrite>();
   /** The same by key, oldest first. */
   readonly #byKey = new Map<string, WaitingWrite[]>();
-  /** How many of each origin that was ever on the list. */
-  readonly #ofOrigin = new Map<Origin, { count: number }>();
+  /** How many of each origin. */
+  readonly #ofOrigin = new Map<Origin, number>();
 
   get size(): number {
     return this.#writes.size;
@@ -44,15 +44,13 @@ export class WaitingList {
 
   /** Whether a write of that origin is on the list. */
   holds(origin: Origin): boolean {
-    return (this.#ofOrigin.get(origin)?.count ?? 0) > 0;
+    return this.#ofOrigin.has(origin);
   }
 
   /** Adds a write behind all others. */
   add(write: WaitingWrite): void {
     this.#writes.add(write);
-    const ofOrigin = this.#ofOrigin.get(write.origin);
-    if (ofOrigin === undefined) this.#ofOrigin.set(write.origin, { count: 1 });
-    else ofOrigin.count += 1;
+    this.#ofOrigin.set(write.origin, (this.#ofOrigin.get(write.origin) ?? 0) + 1);
     const name = bytesToText(write.key);
     const present = this.#byKey.get(name);
     if (present === undefined) this.#byKey.set(name, [write]);
@@ -107,8 +105,10 @@ export class WaitingList {
   }
 
   #remove(write: WaitingWrite): void {
-    const ofOrigin = this.#ofOrigin.get(write.origin);
-    if (this.#writes.delete(write) && ofOrigin !== undefined) ofOrigin.count -= 1;
+    if (!this.#writes.delete(write)) return;
+    const others = (this.#ofOrigin.get(write.origin) ?? 1) - 1;
+    if (others > 0) this.#ofOrigin.set(write.origin, others);
+    else this.#ofOrigin.delete(write.origin);
   }
 
   #drop(write: WaitingWrite): void {

@@ -178,3 +178,50 @@ describe("we", () => {
     expect([...one.take(1, "supply"), ...one.take(2, "supply")]).toEqual([]);
   });
 });
+
+describe("the record of a member, passed on", () => {
+  const MEMBER = new Uint8Array([0xff, 0x6d, 0x66]);
+  const record = (seq: number, origin: Origin = FAR): Entry => ({ ...far("", seq, origin), key: MEMBER });
+
+  test("waits for the next tick, and goes with all that have gathered and their marks in one page", () => {
+    const one = between();
+    one.receive(2, page([record(1)], { mark: [[FAR, 1]] }));
+    one.commit();
+    one.receive(2, page([{ ...record(1, THIRD), key: MEMBER.subarray(0, 2) }], { mark: [[THIRD, 1]] }));
+    one.commit();
+    expect(one.take(1, "page")).toEqual([]);
+    one.tick();
+    const pages = one.take(1, "page");
+    expect(pages.map(({ entries }) => entries.length)).toEqual([2]);
+    expect(pages[0]!.mark).toEqual([
+      [FAR, 1],
+      [THIRD, 1],
+    ]);
+  });
+
+  test("is not sent to whom has it by then", () => {
+    const one = between();
+    one.receive(2, page([record(1)], { mark: [[FAR, 1]] }));
+    one.commit();
+    one.receive(1, { type: "ack", frames: 1, vector: [[FAR, 1]], kept: 1 });
+    one.tick(3);
+    expect(passedOn(one)).toEqual([]);
+  });
+
+  test("holds back no write of a user", () => {
+    const one = between();
+    one.receive(2, page([record(1)], { mark: [[FAR, 1]] }));
+    one.commit();
+    bring(one, 2);
+    expect(passedOn(one)).toEqual([2]);
+  });
+
+  test("makes nobody ask for silence: who announces itself need never write", () => {
+    const one = between();
+    for (let n = 0; n < 5; n++) {
+      for (const id of [1, 2]) one.receive(id, page([record(1)]));
+      one.commit();
+    }
+    expect([...one.take(1, "supply"), ...one.take(2, "supply")]).toEqual([]);
+  });
+});
