@@ -25,16 +25,13 @@ export class MemberList {
 
   /** All members, by name in UTF-8 byte order, as memory has them now. */
   get all(): readonly MemberRecord[] {
-    const { lsn } = this.#state;
-    if (this.#lsn === undefined || lsn - this.#lsn > CHANGES_MAX) this.#readAll();
-    else if (this.#lsn !== lsn) this.#readSince(this.#lsn);
-    this.#lsn = lsn;
+    this.#update();
     return this.#members;
   }
 
   /** Members that have come since the last call, or that say something new. */
   takeNews(): readonly MemberRecord[] {
-    void this.all;
+    this.#update();
     const news = this.#news;
     this.#news = [];
     return news;
@@ -43,6 +40,13 @@ export class MemberList {
   /** A record has gone in a way that the change log does not tell: all are read again. */
   forget(): void {
     this.#lsn = undefined;
+  }
+
+  #update(): void {
+    const { lsn } = this.#state;
+    if (this.#lsn === undefined || lsn - this.#lsn > CHANGES_MAX) this.#readAll();
+    else if (this.#lsn !== lsn) this.#readSince(this.#lsn);
+    this.#lsn = lsn;
   }
 
   #readAll(): void {
