@@ -89,9 +89,9 @@ export const INDEXED_BY_MAX = 1000;
 /** A catch-up of more entries than this asks for its turn, and what of them the peer holds already. */
 export const BULK_ENTRIES = 4096;
 /** How many entries one question of settling is about. */
-export const QUESTION_ENTRIES = 8000;
+export const QUESTION_ENTRIES = 4000;
 /** A listing of keys and orders is closed with the bucket that reaches this size, bytes. */
-export const LISTING_BYTES = 512 * 1024;
+export const LISTING_BYTES = 256 * 1024;
 /** Entries, per session, that a peer is known to hold already, so that they are not sent; more are sent again. */
 export const HELD_MAX = 200_000;
 /** How often a round of collection begins, at most, while there are tombstones. */

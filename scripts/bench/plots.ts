@@ -8,17 +8,42 @@ import type { System, Workload } from "./workload.ts";
 interface Plot {
   /** Of the file, without `.svg`. */
   readonly name: string;
-  readonly workload: string;
-  readonly chart: (workload: Workload, run: Run) => Chart;
+  /** What it is drawn from: all of them that were measured. */
+  readonly workloads: readonly string[];
+  readonly chart: (measured: readonly [Measured, ...Measured[]]) => Chart;
 }
+
+interface Measured {
+  readonly workload: Workload;
+  readonly run: Run;
+}
+
+/** A line of the plot of costs. */
+interface Curve {
+  readonly name: string;
+  readonly workload: string;
+  readonly figure: string;
+  /** What has to grow with the entries. */
+  readonly isLinear?: boolean;
+}
+
+const CURVES: readonly Curve[] = [
+  { name: "bootstrap", workload: "bootstrap", figure: "time", isLinear: true },
+  { name: "put", workload: "memory", figure: "insert" },
+  { name: "get", workload: "memory", figure: "get, uniform" },
+  { name: "row of a scan", workload: "memory", figure: "scan, rows" },
+  { name: "digest of a put", workload: "digest", figure: "digest" },
+  { name: "1,000 missed", workload: "catch-up", figure: "time" },
+  { name: "a second at rest", workload: "idle", figure: "processor" },
+];
 
 const milliseconds = (value: number): string => describeValue(value, "ms").replace(/\.0+(?= )/, "");
 
 export const PLOTS: readonly Plot[] = [
   {
     name: "throughput",
-    workload: "durable",
-    chart: (workload, run) => ({
+    workloads: ["durable"],
+    chart: ([{ workload, run }]) => ({
       title: "Durable puts a second",
       note: "Each writer waits until its put is on the disk. Higher is better.",
       xLabel: "concurrent writers",
@@ -30,8 +55,8 @@ export const PLOTS: readonly Plot[] = [
   },
   {
     name: "latency",
-    workload: "latency",
-    chart: (workload, run) => {
+    workloads: ["latency"],
+    chart: ([{ workload, run }]) => {
       const words = ["p50", "p90", "p99", "p99.9"];
       return {
         title: "From a put to the event on another replica",
@@ -49,8 +74,8 @@ export const PLOTS: readonly Plot[] = [
   },
   {
     name: "memory",
-    workload: "memory",
-    chart: (workload, run) => ({
+    workloads: ["memory"],
+    chart: ([{ workload, run }]) => ({
       title: "Memory for each entry",
       note: "Keys of 20 bytes, values of 100; resident, after a full collection. Lower is better.",
       xLabel: "entries",
@@ -62,8 +87,8 @@ export const PLOTS: readonly Plot[] = [
   },
   {
     name: "catch-up",
-    workload: "difference",
-    chart: (workload, run) => ({
+    workloads: ["difference"],
+    chart: ([{ workload, run }]) => ({
       title: "Catching up on 10⁴ entries",
       note: "A replica was away and comes back: from the connection to having all, durably. Lower is better.",
       xLabel: "entries missed",
@@ -74,9 +99,22 @@ export const PLOTS: readonly Plot[] = [
     }),
   },
   {
+    name: "size",
+    workloads: [...new Set(CURVES.map(({ workload }) => workload))],
+    chart: (measured) => ({
+      title: "What the size of the store does to costs",
+      note: "Each as a multiple of what it costs at the smallest size measured. All but bootstrap should be flat.",
+      xLabel: "entries",
+      yLabel: "times the cost",
+      isYLogarithmic: true,
+      lines: CURVES.flatMap((curve) => lineOfCurve(curve, measured)),
+      describeY: (value) => describeValue(value, "").trim().replace(/\.0+$/, ""),
+    }),
+  },
+  {
     name: "growth",
-    workload: "growth",
-    chart: (workload, run) => ({
+    workloads: ["growth"],
+    chart: ([{ workload, run }]) => ({
       title: "What one write costs in a cluster",
       note: "Simulated, converged clusters of so many replicas; the writes come from all of them. Lower is better.",
       xLabel: "replicas",
@@ -96,13 +134,32 @@ export const PLOTS: readonly Plot[] = [
 
 /** Those that can be drawn from these runs, as file name and text. */
 export function plotsOf(workloads: readonly Workload[], runs: readonly Run[]): [string, string][] {
-  return PLOTS.flatMap(({ name, workload: wanted, chart }): [string, string][] => {
-    const workload = workloads.find((candidate) => candidate.name === wanted);
-    const run = runs.find((candidate) => candidate.workload === wanted);
-    if (workload === undefined || run === undefined) return [];
-    const drawn = chart(workload, run);
+  return PLOTS.flatMap(({ name, workloads: wanted, chart }): [string, string][] => {
+    const measured = wanted.flatMap((one): Measured[] => {
+      const workload = workloads.find((candidate) => candidate.name === one);
+      const run = runs.find((candidate) => candidate.workload === one);
+      return workload === undefined || run === undefined ? [] : [{ workload, run }];
+    });
+    const [first, ...others] = measured;
+    if (first === undefined) return [];
+    const drawn = chart([first, ...others]);
     return drawn.lines.length === 0 ? [] : [[`${name}.svg`, chartSvg(drawn)]];
   });
+}
+
+/** What a curve costs at each size, as a multiple of what it costs at the smallest. */
+function lineOfCurve({ name, workload, figure, isLinear }: Curve, measured: readonly Measured[]): ChartLine[] {
+  const found = measured.find((one) => one.workload.name === workload);
+  if (found === undefined) return [];
+  const { run } = found;
+  const isRate = found.workload.figures[figure]?.better === "more";
+  const costs = sizes(run)
+    .flatMap((size) => pointOf(run, size, "wavekv", figure, size))
+    .map(([size, value]): [number, number] => [size, isRate ? 1 / value : value]);
+  const [first] = costs;
+  if (first === undefined || costs.length < 2) return [];
+  const points = costs.map(([size, cost]): [number, number] => [size, cost / first[1]]);
+  return [{ name, style: isLinear === true ? "limit" : "peer", points }];
 }
 
 function linesBySize(workload: Workload, run: Run, figure: string): ChartLine[] {
