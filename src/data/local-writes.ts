@@ -61,16 +61,17 @@ export class LocalWrites {
     }
     const writes = new Map<string, LocalWrite>();
     const conditions: Condition[] = [];
-    let bytes = 0;
     for (const operation of operations as readonly BatchOperation[]) {
       const write = this.#operation(operation);
       const { key, ifVersion } = operation;
-      bytes += batchBytesOf(write) - batchBytesOf(writes.get(key));
       writes.set(key, write);
       if (ifVersion !== undefined) conditions.push({ key, version: ifVersion });
     }
+    const last = [...writes.values()];
+    let bytes = 0;
+    for (const write of last) bytes += batchBytesOf(write);
     checkBatchBytes(bytes);
-    return { writes: [...writes.values()], conditions };
+    return { writes: last, conditions };
   }
 
   /** What the user is told when a write does not fit. */
