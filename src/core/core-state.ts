@@ -196,7 +196,7 @@ export class CoreState {
       if (order === 0 && !isExpiryOf(entry, held) && compareContents(entry, held) !== 0) this.#violations += 1;
       if (order < 0 || (order === 0 && !twinWins(entry, held))) return;
     }
-    this.table.set(entry, this.#lsn);
+    this.table.set(entry, this.#lsn, slot);
   }
 
   #expire(key: Uint8Array, origin: Origin, seq: Seq): void {

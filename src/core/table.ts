@@ -107,15 +107,14 @@ export class EntryTable {
    * the bytes.
    *
    * @param lsn  above all before
+   * @param held  what `find` has just given for the key, of a caller that knows
    * @returns the slot of the key, which stays the same until `remove`
    */
-  set(entry: Entry, lsn: Lsn): Slot {
+  set(entry: Entry, lsn: Lsn, held: Slot = this.find(entry.key)): Slot {
     assert(lsn > this.#lastLsn, "lsns ascend");
     this.#lastLsn = lsn;
     this.#revision += 1;
-    const hash = hashKey(entry.key);
-    const held = this.#index.find(entry.key, entry.key.length, hash);
-    const slot = held === NO_SLOT ? this.#insert(entry, hash, lsn) : held;
+    const slot = held === NO_SLOT ? this.#insert(entry, lsn) : held;
     if (held !== NO_SLOT) this.#replace(slot, entry, lsn);
     this.#count(slot, 1);
     this.#records.tidy(this.#records.lengthAt(slot));
@@ -316,7 +315,8 @@ export class EntryTable {
     return this.#records.expiry.due(now, max);
   }
 
-  #insert(entry: Entry, hash: number, lsn: Lsn): Slot {
+  #insert(entry: Entry, lsn: Lsn): Slot {
+    const hash = hashKey(entry.key);
     const slot = this.#records.add(entry, hash, lsn);
     this.#index.add(slot, hash);
     if (entry.value !== null) this.#order.add(slot, entry.key);
