@@ -22,3 +22,19 @@ test("the highest stamp is that of any entry that was ever set, also of one that
   state.execute({ type: "collect", key: Buffer.from("a"), origin: PEER, seq: 3 });
   expect(state.highestStamp).toBe(8);
 });
+
+test("entries of one stamp, as a batch has them, replace what their keys hold and add what is new", () => {
+  const state = new CoreState(OWN);
+  const keys = Array.from({ length: 50 }, (_, index) => `key ${index}`);
+  for (const [index, key] of keys.entries())
+    if (index % 2 > 0) state.execute({ type: "set", entry: entry(key, 1, index + 1) });
+  for (const [index, key] of keys.entries()) state.execute({ type: "set", entry: entry(key, 2, index + 101) });
+  expect([state.table.size, state.table.live, state.lsn]).toEqual([50, 50, 75]);
+  for (const [index, key] of keys.entries()) {
+    const slot = state.table.find(Buffer.from(key));
+    expect([state.table.seqAt(slot), state.table.valueAt(slot)]).toEqual([index + 101, Uint8Array.of(index + 101)]);
+  }
+  const fresh = new CoreState(OWN);
+  for (const [index, key] of keys.entries()) fresh.execute({ type: "set", entry: entry(key, 2, index + 101) });
+  expect(state.table.digestRoot()).toBe(fresh.table.digestRoot());
+});
