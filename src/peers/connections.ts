@@ -8,8 +8,8 @@
  * - to its successor in the circle of names: the next one that can be reached. That alone makes a connected graph of
  *   all who can reach one another, whoever comes, goes or was cut off meanwhile;
  * - to others chosen at random, up to the degree, whoever dialed: so that the way to anybody is short, and many may fail at once;
- * - to one that is changed from time to time. Where not everybody can reach everybody a bridge may be nobody's
- *   successor, and a seed may lead to replicas that nobody here has heard of.
+ * - to one that is changed from time to time, the less often the more there are. Where not everybody can reach everybody a
+ *   bridge may be nobody's successor, and a seed may lead to replicas that nobody here has heard of.
  */
 import type { Timers } from "../clock.ts";
 import { isReplicaError, ReplicaError } from "../errors.ts";
@@ -49,6 +49,8 @@ export interface Target {
 /** How often seeds are asked for, and waiting peers are looked at; most of the time events are quicker. */
 const ROUND_MS = 2000;
 const ROAM_MS = 60_000;
+/** With more replicas than these each roams less often, so that all together do as often: what one of them finds, all hear of. */
+const ROAMERS = 100;
 const DIAL_MS_MAX = 10_000;
 const BACKOFF_MS_MIN = 250;
 const BACKOFF_MS_MAX = 30_000;
@@ -241,7 +243,7 @@ export class Connections {
     }
     for (; free > 0 && candidates.length > 0; free--) this.#dial(this.#draw(candidates), false);
     if (candidates.length > 0) {
-      this.#cancelRoam ??= this.#options.timers.after(this.#jittered(ROAM_MS), () => {
+      this.#cancelRoam ??= this.#options.timers.after(this.#jittered(this.#roamMs), () => {
         this.#cancelRoam = undefined;
         this.#roam();
       });
@@ -439,6 +441,11 @@ export class Connections {
 
   get #maxPeers(): number {
     return this.#options.maxPeers ?? PEERS_STANDARD;
+  }
+
+  /** Each time the two tell each other all that they cover, which is as long as there are replicas. */
+  get #roamMs(): number {
+    return ROAM_MS * Math.max(1, this.#targets.length / ROAMERS);
   }
 
   /** Between half of `ms` and `ms`: replicas that lost each other at one moment do not all come back at one. */

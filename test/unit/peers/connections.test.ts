@@ -158,6 +158,23 @@ describe("the degree", () => {
     expect(stage.channels.slice(0, 2).map(({ closed }) => closed)).toEqual([false, false]);
   });
 
+  test("among 300 replicas it roams a third as often as among 100", async () => {
+    const roamed: number[] = [];
+    for (const count of [100, 300]) {
+      const stage = await start({ degree: 2 });
+      stage.connections.setTargets(
+        Array.from({ length: count }, (_, n) => ({ nodeId: `n${n}`, addresses: [`x:${n}`] })),
+      );
+      for (let minute = 0; minute < 60; minute++) {
+        await stage.time.run(MINUTE_MS);
+        stage.greetAll();
+      }
+      roamed.push(stage.dials.length - 2);
+    }
+    expect(roamed[0]).toBeGreaterThan(30);
+    expect(roamed[1]! / roamed[0]!).toBeCloseTo(1 / 3, 1);
+  });
+
   test("the one that roams stays in the place of one that was lost", async () => {
     const stage = await start({ degree: 2 });
     stage.connections.setTargets(targets.slice(0, 6));
