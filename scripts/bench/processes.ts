@@ -1,7 +1,7 @@
 /** Starts the processes that measure, one at a time, and ends them when it is over. */
 import { type ChildProcess, fork } from "node:child_process";
 import { join } from "node:path";
-import type { Figures, Scale, Task } from "./workload.ts";
+import type { Figures, Scale, Task, Workload } from "./workload.ts";
 
 const DEADLINE_MS: Record<Scale, number> = { full: 240_000, quick: 20_000 };
 const STDERR_CHARACTERS_MAX = 2000;
@@ -15,16 +15,17 @@ process.on("exit", () => {
 
 /** @throws what went wrong, as the last lines that the process wrote */
 export async function runTask(
-  workload: string,
+  workload: Workload,
   task: Task & { readonly prepare?: boolean },
   signal: AbortSignal,
 ): Promise<Figures> {
   signal.throwIfAborted();
-  const child = fork(join(import.meta.dirname, "child.js"), [workload, JSON.stringify(task)], {
+  const child = fork(join(import.meta.dirname, "child.js"), [workload.name, JSON.stringify(task)], {
     execArgv: OPTIONS,
     stdio: ["ignore", "ignore", "pipe", "ipc"],
   });
   running.add(child);
+  const deadlineMs = task.scale === "full" ? (workload.deadlineMs ?? DEADLINE_MS.full) : DEADLINE_MS[task.scale];
   let said = "";
   child.stderr?.setEncoding("utf8").on("data", (text: string) => {
     said = (said + text).slice(-STDERR_CHARACTERS_MAX);
@@ -33,9 +34,9 @@ export async function runTask(
     let figures: Figures | undefined;
     const stop = (): void => void child.kill("SIGKILL");
     const deadline = setTimeout(() => {
-      said += `\nnot done after ${DEADLINE_MS[task.scale] / 1000} s`;
+      said += `\nnot done after ${deadlineMs / 1000} s`;
       stop();
-    }, DEADLINE_MS[task.scale]);
+    }, deadlineMs);
     signal.addEventListener("abort", stop, { once: true });
     child.on("message", (message) => {
       figures = message as Figures;

@@ -76,7 +76,7 @@ async function atSize(
     if (workload.prepare !== undefined) {
       progress(`${workload.name}, ${size} ${workload.sizeName}: preparing`);
       await attempt("all", async () => {
-        await runTask(workload.name, { ...shared, prepare: true }, signal);
+        await runTask(workload, { ...shared, prepare: true }, signal);
       });
       if (failed.has("all")) return;
     }
@@ -86,7 +86,7 @@ async function atSize(
         progress(`${workload.name}, ${size} ${workload.sizeName}: round ${round + 1} of ${rounds}, ${system}`);
         await attempt(system, async () => {
           const directory = workload.prepare === undefined ? mkdtempSync(join(parent, "run-")) : parent;
-          const figures = await runTask(workload.name, { ...shared, system, directory }, signal);
+          const figures = await runTask(workload, { ...shared, system, directory }, signal);
           for (const [figure, value] of Object.entries(figures)) {
             if (!(figure in workload.figures)) throw new Error(`${workload.name} knows no figure "${figure}"`);
             add(system, figure, value);

@@ -57,6 +57,8 @@ export interface Workload {
   readonly takesPart?: (system: string, size: number | string) => boolean;
   readonly figures: Readonly<Record<string, Figure>>;
   readonly targets: readonly Target[];
+  /** How long one process may take at full scale. Default: 4 minutes. */
+  readonly deadlineMs?: number;
   /** Where the time goes, from a profile: why a target is missed, if one is. */
   readonly profile?: string;
   /** Fills the directory for a size, once, in a process of its own. */

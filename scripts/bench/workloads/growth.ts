@@ -10,6 +10,7 @@ const WRITERS = 5;
 const WARM_UP_WRITES = 6;
 /** Virtual: for the cluster to find itself, and for a write to reach everybody. */
 const DEADLINE_MS = 600_000;
+/** At least; and the whole cluster in twenty steps. */
 const REPLICAS_A_STEP = 25;
 const STEP_MS = 500;
 /** Virtual, of silence in between, to know what rest costs. */
@@ -20,6 +21,7 @@ export const growth: Workload = {
   name: "growth",
   what: "Simulated clusters of so many replicas in memory, found through one seed: messages, bytes and arrivals for each write and replica, without what the same time costs at rest; writes come one by one, from five replicas by turns, after six of each that do not count. Virtual milliseconds until all have it, at 1 to 2 ms a hop.",
   time: "clock",
+  deadlineMs: 1_800_000,
   sizeName: "replicas",
   sizes: { full: [2, 3, 5, 10, 20, 50, 100, 200, 500, 1000], quick: [3] },
   systems: [wavekv("in memory, default options")],
@@ -63,7 +65,7 @@ async function measure(task: Task): Promise<Figures> {
     });
     replicas.push(replica);
     // Not all at the same moment: nobody starts a thousand machines so.
-    if (index % REPLICAS_A_STEP === 0) await world.advance(STEP_MS);
+    if (index % Math.max(REPLICAS_A_STEP, Math.ceil(count / 20)) === 0) await world.advance(STEP_MS);
   }
   const untilMs = world.nowMs + DEADLINE_MS;
   for (let known = 0; ; await world.advance(STEP_MS)) {
