@@ -594,7 +594,11 @@ export class Replicator {
       if (inbound.stagedPages <= 1) session.framesApplied = session.framesReceived - inbound.stagedPages;
     }
     if (this.#sessions.get(session.id) !== session) return;
-    if (!wasLive && inbound.live) this.#events.push({ type: "live", session: session.id, nodeId: peer.nodeId });
+    if (!wasLive && inbound.live) {
+      this.#events.push({ type: "live", session: session.id, nodeId: peer.nodeId });
+      // Whoever waits for its turn need not wait for the tick as well.
+      this.#settler.tick(this.#sessions.values(), this.#tick);
+    }
     this.#acks.dealtWith(session);
   }
 
