@@ -40,6 +40,8 @@ export const growth: Workload = {
     // N - 1 deliveries for N replicas, and a tenth.
     atMost: Number(((1.1 * (size - 1)) / size).toFixed(3)),
   })),
+  profile:
+    "From 20 replicas on each keeps some 13 connections, so messages and bytes for each write and replica stop growing: one page comes along the tree of its author, and with the next tick of 50 ms one ack goes each way on every other connection. The time grows with the hops, that is, with the logarithm. At rest there is a probe every 5 s on each connection, and one connection a minute that is tried out, whose two ends tell each other what they cover of every replica; beyond 100 replicas each does that less often, or it would be most of what is sent.",
   measure,
 };
 
