@@ -5,7 +5,7 @@
  */
 import type { VectorPairs } from "../core/version-vector.ts";
 import { assert, unreachable } from "../invariant.ts";
-import { DIGEST_BUCKETS, ORIGINS_MAX, PAGE_ENTRIES_MAX, PEERS_MAX } from "../limits.ts";
+import { DIGEST_BUCKETS, ORIGINS_MAX, PEERS_MAX } from "../limits.ts";
 import type {
   Ack,
   BucketDigest,
@@ -81,8 +81,8 @@ const BYE_CODES: ReadonlyMap<number, ByeCode> = new Map(
   Object.entries(BYE_NUMBERS).map(([code, number]) => [number, code as ByeCode]),
 );
 
-/** What a page may hold. We send PAGE_ENTRIES_MAX, a later version may send more. */
-const PAGE_ENTRIES_LIMIT = 16 * PAGE_ENTRIES_MAX;
+/** What a page may hold. We send far fewer (PAGE_ENTRIES_MAX), a later version may send more. */
+const PAGE_ENTRIES_LIMIT = 65_536;
 const ADDRESSES_MAX = 64;
 /** Of an address, a cluster id, the detail of a bye. */
 const TEXT_BYTES_MAX = 512;

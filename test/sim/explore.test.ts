@@ -20,7 +20,7 @@ test.each([
     const result = search(core, SCOPES[name]!, BOUNDS);
     expect(result.failure).toBeUndefined();
     expect(result.exhausted).toBe(true);
-    expect(result.states).toBeGreaterThan(500);
+    expect(result.states).toBeGreaterThan(1000);
     expect(result.quiet).toBeGreaterThan(100);
     expect(result.collected).toBeGreaterThanOrEqual(collectedMin);
   },
