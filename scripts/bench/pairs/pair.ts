@@ -27,8 +27,11 @@ export interface Sink {
   /** All that came in, without what the network adds. Undefined where it cannot be told. */
   receivedBytes(): number | undefined;
   disconnect(): Promise<void>;
-  /** Connects again, and resolves with the milliseconds from the connection to having so many entries. */
-  catchUp(count: number): Promise<number>;
+  /**
+   * Connects again, and resolves with the milliseconds from the connection to having so many entries.
+   * @param connected  called at the connection, by ours
+   */
+  catchUp(count: number, connected?: () => void): Promise<number>;
   close(): Promise<void>;
 }
 

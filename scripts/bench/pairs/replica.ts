@@ -51,12 +51,14 @@ export const replicas: PairSystem = {
         bytes += received();
         await replica.close();
       },
-      async catchUp(count) {
+      async catchUp(count, connected) {
         replica = await open();
         const before = replica.status().entries;
         const from = await new Promise<number>((resolve) => {
           replica.on("peer", ({ type }) => {
-            if (type === "up") resolve(performance.now());
+            if (type !== "up") return;
+            connected?.();
+            resolve(performance.now());
           });
         });
         if (before >= count) throw new Error("there was nothing to catch up with");
