@@ -16,7 +16,7 @@ export const DRIFT_MS_MAX = 60_000;
 /** One frame between peers, bytes: a batch of BATCH_BYTES_MAX and its overhead. */
 export const FRAME_BYTES_MAX = 16 * 1024 * 1024;
 /** A page of catch-up is closed once it has this many bytes. */
-export const PAGE_BYTES = 128 * 1024;
+export const PAGE_BYTES = 160 * 1024;
 export const PAGE_ENTRIES_MAX = 1024;
 /** Of catch-up a replica sends so much in one turn of the event loop, to all its peers together, bytes; then others have theirs. */
 export const TURN_BYTES = 256 * 1024;
@@ -64,7 +64,7 @@ export const SUPPLIED_AUTHORS_MAX = 1024;
 /** Bytes of refused entries kept per session for another try. */
 export const QUARANTINE_BYTES_MAX = 4 * 1024 * 1024;
 /** Of what peers have sent so much is dealt with in one turn of the event loop, bytes, and one frame at least. */
-export const INBOX_TURN_BYTES = 64 * 1024;
+export const INBOX_TURN_BYTES = 120 * 1024;
 /** What waits for its turn, of one peer, bytes: above the window and the longest frame, so none that keeps to the protocol comes near. */
 export const INBOX_BYTES_MAX = 32 * 1024 * 1024;
 /** What one group commit takes, keys and values, bytes and ops, unless a single batch is larger: a few milliseconds of work. */

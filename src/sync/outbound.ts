@@ -24,6 +24,8 @@ const PASSED_MAX = 20_000;
 /** What a page costs besides keys and values, per entry: a bound, for the window only. */
 const ENTRY_OVERHEAD_BYTES = 40;
 
+/** Live, what has become durable together is sent together, in pages of so many times the size: two frames cost two system calls and turns. */
+const LIVE_PAGES = 2;
 /** Of the window, as a part: whenever so much was sent the peer is asked for an ack, whether anybody waits for it or not. */
 const ASK_PART = 1 / 4;
 
@@ -299,7 +301,7 @@ export class Outbound {
       if (batch.via !== undefined) this.#claims.relayed(batch.entries);
       if (batch.via === this.#session) continue;
       // Between batches a transfer may end, so that no batch is staged for another one's sake.
-      if (bytes > this.#flow.pageBytes) {
+      if (bytes > LIVE_PAGES * this.#flow.pageBytes) {
         this.#sendPages(entries.splice(0), null, 0, 0);
         bytes = 0;
       }
@@ -399,7 +401,7 @@ export class Outbound {
     let page: Entry[] = [];
     let bytes = 0;
     for (const entry of entries) {
-      if (bytes > this.#flow.pageBytes || page.length >= this.#flow.pageEntries) {
+      if (bytes > LIVE_PAGES * this.#flow.pageBytes || page.length >= LIVE_PAGES * this.#flow.pageEntries) {
         this.#sendPage(page, null, 0, 0, false);
         page = [];
         bytes = 0;
