@@ -433,7 +433,7 @@ export const MUTATIONS: readonly Mutation[] = [
     "who was waited for in vain stays pruned",
     0,
     "src/sync/outbound.ts",
-    "for (const author of late) this.#pruned.delete(author);",
+    "for (const author of late) if (this.#pruned.delete(author)) hasPrunedLess = true;",
     "",
     SUPPLY_TESTS,
   ),
