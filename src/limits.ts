@@ -52,6 +52,14 @@ export const LEASE_MS = 1000;
  */
 export const RESERVED_PREFIX_BYTE = 0xff;
 
+/** The second byte of the keys of member records. */
+export const MEMBER_KIND_BYTE = 0x6d;
+
+/** Whether a key is that of a member record, which is a batch of its own. */
+export function isMemberKey(key: Uint8Array): boolean {
+  return key[0] === RESERVED_PREFIX_BYTE && key[1] === MEMBER_KIND_BYTE;
+}
+
 /** Whether a key is the store's own, see RESERVED_PREFIX_BYTE. */
 export function isReserved(key: Uint8Array): boolean {
   return key[0] === RESERVED_PREFIX_BYTE;

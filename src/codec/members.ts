@@ -1,5 +1,5 @@
 /** Member records: how a replica announces itself in the reserved part of the key space. */
-import { RESERVED_PREFIX_BYTE } from "../limits.ts";
+import { MEMBER_KIND_BYTE, RESERVED_PREFIX_BYTE } from "../limits.ts";
 import { type Epoch, isEpoch, isNodeId, type NodeId } from "../types.ts";
 import { decodeValue, encodeValue, isValue } from "./values.ts";
 
@@ -14,7 +14,6 @@ export interface MemberRecord {
   readonly merge: Readonly<Record<string, string>>;
 }
 
-const MEMBER_KIND_BYTE = 0x6d;
 const PREFIX_BYTES = 2;
 const ADDRESSES_MAX = 64;
 const TEXT_MAX = 512;

@@ -8,7 +8,7 @@
 import type { CoreState } from "../core/core-state.ts";
 import { NO_SLOT } from "../core/table.ts";
 import { type VectorPairs, VersionVector } from "../core/version-vector.ts";
-import { isReserved, SUPPLIED_AUTHORS_MAX } from "../limits.ts";
+import { isMemberKey, SUPPLIED_AUTHORS_MAX } from "../limits.ts";
 import { type Entry, type Lsn, type NodeId, nodeIdOf, type Origin, type Seq } from "../types.ts";
 import { Claims, type Durable } from "./claims.ts";
 import type { AppliedBatch, Ready, SessionId } from "./committed.ts";
@@ -429,10 +429,11 @@ export class Outbound {
 
 /**
  * Whether an entry that a relay passes on may wait for the next tick. Records of members do: while a large cluster forms they
- * come from all sides at once, and of those that gather in a tick, the peer has most by then.
+ * come from all sides at once, and of those that gather in a tick, the peer has most by then. Nothing else of the store's own
+ * may: parts of merged entries belong to batches, which the peer is to see whole.
  */
 function isPatient({ key }: Entry, { via }: AppliedBatch): boolean {
-  return via !== undefined && isReserved(key);
+  return via !== undefined && isMemberKey(key);
 }
 
 function entryBytes(entry: Entry): number {
