@@ -7,7 +7,7 @@ import type { Timers, WallClock } from "./clock.ts";
 import { decodeMessage, encodeBody, frameOf } from "./codec/messages.ts";
 import type { StateOp } from "./core/ops.ts";
 import type { ReplicaError } from "./errors.ts";
-import { Inbox } from "./inbox.ts";
+import { type Arrival, Inbox } from "./inbox.ts";
 import type { Change, Ready, SessionEvent, SessionId } from "./sync/committed.ts";
 import type { Message } from "./sync/messages.ts";
 import { type Replicator, TICK_MS } from "./sync/replicator.ts";
@@ -82,7 +82,6 @@ export class Driver {
     this.#options = options;
     this.#replicator = options.replicator;
     this.#inbox = new Inbox({
-      timers: options.timers,
       handle: (session, arrival) => this.#arrived(session, arrival),
       overflow: (session) => {
         this.#replicator.receiveBad(session, "it sends on and on, whatever it is answered");
@@ -120,9 +119,9 @@ export class Driver {
     channel.start({
       frame: (frame) => {
         bytes.in += frame.length;
-        this.#inbox.arrive(session, frame);
+        this.#arrive(session, frame);
       },
-      closed: (reason) => this.#inbox.arrive(session, reason),
+      closed: (reason) => this.#arrive(session, reason),
     });
     this.wake();
     return session;
@@ -179,8 +178,12 @@ export class Driver {
     this.wake();
   }
 
-  /** @param arrival  a frame, or why the channel has closed */
-  #arrived(session: SessionId, arrival: Uint8Array | string): void {
+  #arrive(session: SessionId, arrival: Arrival): void {
+    this.#inbox.arrive(session, arrival);
+    this.#takeTurn();
+  }
+
+  #arrived(session: SessionId, arrival: Arrival): void {
     if (typeof arrival !== "string") return this.#receive(session, arrival);
     this.#replicator.disconnect(session, arrival);
     this.wake();
@@ -276,16 +279,20 @@ export class Driver {
     this.#options.onEvent(event);
   }
 
-  /** What is left of this turn is for others; then the replicator goes on with what it had to leave. */
+  /** What is left of this turn is for others; in the next one goes on what had to be left. */
   #takeTurn(): void {
-    if (!this.#replicator.wantsTurn || this.#isTurnDue || this.#stopped) return;
+    if (this.#isTurnDue || !(this.#inbox.wantsTurn || this.#hasMoreToSend)) return;
     this.#isTurnDue = true;
     this.#options.timers.after(0, () => {
       this.#isTurnDue = false;
-      if (this.#stopped || this.#failure !== undefined) return;
-      this.#replicator.turn();
+      this.#inbox.turn();
+      if (this.#hasMoreToSend) this.#replicator.turn();
       this.wake();
     });
+  }
+
+  get #hasMoreToSend(): boolean {
+    return this.#replicator.wantsTurn && this.#failure === undefined;
   }
 
   #scheduleTick(): void {

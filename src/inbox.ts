@@ -2,16 +2,15 @@
  * What has come from peers, in its order. A socket that was not read for a while gives megabytes at once; of them only so much
  * is dealt with in one turn of the event loop, and the rest once others have had theirs.
  */
-import type { Timers } from "./clock.ts";
 import { INBOX_BYTES_MAX, INBOX_TURN_BYTES } from "./limits.ts";
 import type { SessionId } from "./sync/committed.ts";
+import { Pace } from "./sync/pace.ts";
 
 /** A frame, or why the channel has closed. */
-type Arrival = Uint8Array | string;
+export type Arrival = Uint8Array | string;
 
 export interface InboxOptions {
-  readonly timers: Timers;
-  /** Told of every arrival, those of one session in their order, at once or later. */
+  /** Told of every arrival in its order, at once or in a later turn. */
   readonly handle: (session: SessionId, arrival: Arrival) => void;
   /** More waits than any replica sends before it is answered. What waits of this session is dropped. */
   readonly overflow: (session: SessionId) => void;
@@ -19,19 +18,22 @@ export interface InboxOptions {
 
 export class Inbox {
   readonly #options: InboxOptions;
+  readonly #pace = new Pace(INBOX_TURN_BYTES);
   #waiting: { readonly session: SessionId; readonly arrival: Arrival }[] = [];
   /** Bytes that wait, by session. */
   readonly #waitingBytes = new Map<SessionId, number>();
-  /** Bytes that this turn has dealt with. */
-  #bytes = 0;
-  #isTurnDue = false;
 
   constructor(options: InboxOptions) {
     this.#options = options;
   }
 
+  /** Whether there is more than this turn of the event loop is to take: `turn` is to be called in another one. */
+  get wantsTurn(): boolean {
+    return this.#waiting.length > 0;
+  }
+
   arrive(session: SessionId, arrival: Arrival): void {
-    if (this.#waiting.length === 0 && this.#bytes < INBOX_TURN_BYTES) return this.#handle(session, arrival);
+    if (this.#waiting.length === 0 && this.#pace.mayGoOn()) return this.#handle(session, arrival);
     const bytes = (this.#waitingBytes.get(session) ?? 0) + arrival.length;
     if (bytes > INBOX_BYTES_MAX) {
       this.#waiting = this.#waiting.filter((other) => other.session !== session);
@@ -40,28 +42,22 @@ export class Inbox {
     }
     this.#waitingBytes.set(session, bytes);
     this.#waiting.push({ session, arrival });
-    this.#takeTurn();
+  }
+
+  /** Goes on with what waits. */
+  turn(): void {
+    this.#pace.nextTurn();
+    while (this.#pace.mayGoOn()) {
+      const next = this.#waiting.shift();
+      if (next === undefined) return this.#waitingBytes.clear();
+      const { session, arrival } = next;
+      this.#waitingBytes.set(session, (this.#waitingBytes.get(session) ?? 0) - arrival.length);
+      this.#handle(session, arrival);
+    }
   }
 
   #handle(session: SessionId, arrival: Arrival): void {
-    this.#bytes += arrival.length;
+    this.#pace.spend(arrival.length);
     this.#options.handle(session, arrival);
-  }
-
-  #takeTurn(): void {
-    if (this.#isTurnDue) return;
-    this.#isTurnDue = true;
-    this.#options.timers.after(0, () => {
-      this.#isTurnDue = false;
-      this.#bytes = 0;
-      while (this.#bytes < INBOX_TURN_BYTES) {
-        const next = this.#waiting.shift();
-        if (next === undefined) return this.#waitingBytes.clear();
-        const { session, arrival } = next;
-        this.#waitingBytes.set(session, (this.#waitingBytes.get(session) ?? 0) - arrival.length);
-        this.#handle(session, arrival);
-      }
-      this.#takeTurn();
-    });
   }
 }

@@ -4,8 +4,8 @@
  */
 import { decodeMember, MEMBER_RANGE, type MemberRecord, memberKey } from "../codec/members.ts";
 import type { CoreState } from "../core/core-state.ts";
-import { compareBytes } from "../core/low-keys.ts";
 import { NO_SLOT, type Slot } from "../core/table.ts";
+import { isMemberKey } from "../limits.ts";
 import type { Lsn, NodeId } from "../types.ts";
 
 /** With more changes than this, of whatever keys, all records are read instead. */
@@ -67,11 +67,11 @@ export class MemberList {
 
   #read(slot: Slot): void {
     const { key, value } = this.#state.table.entryAt(slot);
-    if (compareBytes(key, MEMBER_RANGE.gte) < 0 || compareBytes(key, MEMBER_RANGE.lt) >= 0) return;
+    if (!isMemberKey(key)) return;
     const member = value === null ? undefined : decodeMember(key, value);
     const at = this.#placeOf(key);
     const held = this.#members[at];
-    const isHeld = held !== undefined && compareBytes(memberKey(held.nodeId), key) === 0;
+    const isHeld = held !== undefined && Buffer.compare(memberKey(held.nodeId), key) === 0;
     this.#members = this.#members.toSpliced(at, isHeld ? 1 : 0, ...(member === undefined ? [] : [member]));
     if (member !== undefined) this.#news.push(member);
   }
@@ -82,7 +82,7 @@ export class MemberList {
     let high = this.#members.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (compareBytes(memberKey(this.#members[middle]?.nodeId as NodeId), key) < 0) low = middle + 1;
+      if (Buffer.compare(memberKey(this.#members[middle]?.nodeId as NodeId), key) < 0) low = middle + 1;
       else high = middle;
     }
     return low;

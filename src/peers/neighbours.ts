@@ -8,7 +8,7 @@ import type { CoreState } from "../core/core-state.ts";
 import type { Driver } from "../driver.ts";
 import { isReplicaError, ReplicaError } from "../errors.ts";
 import type { Hooks } from "../hooks.ts";
-import { isReserved } from "../limits.ts";
+import { isMemberKey } from "../limits.ts";
 import type { Logger } from "../options.ts";
 import type { Random } from "../random.ts";
 import type { Change, SessionEvent } from "../sync/committed.ts";
@@ -154,7 +154,7 @@ export class Neighbours {
   published(changes: readonly Change[]): void {
     let areMembersNew = false;
     for (const { entry, kind, dropped } of changes) {
-      if (!isReserved(entry.key)) continue;
+      if (!isMemberKey(entry.key)) continue;
       areMembersNew = true;
       if (dropped === true || kind === "expire") this.#members.forget();
     }

@@ -24,8 +24,6 @@ const PASSED_MAX = 20_000;
 /** What a page costs besides keys and values, per entry: a bound, for the window only. */
 const ENTRY_OVERHEAD_BYTES = 40;
 
-/** Live, what has become durable together is sent together, in pages of so many times the size: two frames cost two system calls and turns. */
-const LIVE_PAGES = 2;
 /** Of the window, as a part: whenever so much was sent the peer is asked for an ack, whether anybody waits for it or not. */
 const ASK_PART = 1 / 4;
 
@@ -284,7 +282,8 @@ export class Outbound {
         const frame = this.#sendPage(entries, null, 0, 0, false);
         this.#cursors.push({ frame, cursor: this.#cursor });
       }
-      if (end === "turn") this.#outside.pace.endTurn();
+      // There was work without anything to send.
+      if (end === "turn") this.#outside.pace.spend(this.#flow.turnBytes);
     }
   }
 
@@ -301,7 +300,7 @@ export class Outbound {
       if (batch.via !== undefined) this.#claims.relayed(batch.entries);
       if (batch.via === this.#session) continue;
       // Between batches a transfer may end, so that no batch is staged for another one's sake.
-      if (bytes > LIVE_PAGES * this.#flow.pageBytes) {
+      if (bytes > this.#flow.pageBytes) {
         this.#sendPages(entries.splice(0), null, 0, 0);
         bytes = 0;
       }
@@ -401,7 +400,7 @@ export class Outbound {
     let page: Entry[] = [];
     let bytes = 0;
     for (const entry of entries) {
-      if (bytes > LIVE_PAGES * this.#flow.pageBytes || page.length >= LIVE_PAGES * this.#flow.pageEntries) {
+      if (bytes > this.#flow.pageBytes || page.length >= this.#flow.pageEntries) {
         this.#sendPage(page, null, 0, 0, false);
         page = [];
         bytes = 0;
@@ -421,7 +420,7 @@ export class Outbound {
     if (ackNow) this.#unaskedBytes = 0;
     const frame = this.#outside.send({ type: "page", entries, last, runFrom, runTo, mark, ackNow });
     this.#inFlight.push({ frame, bytes });
-    if (this.#phase === "catching-up") this.#outside.pace.sent(bytes);
+    if (this.#phase === "catching-up") this.#outside.pace.spend(bytes);
     this.#inFlightBytes += bytes;
     return frame;
   }

@@ -1,10 +1,10 @@
 /**
- * How much catch-up goes out in one turn of the event loop. Pages are made from the change log, some milliseconds each: a
- * window full of them, for every peer that has come, would keep all else waiting.
+ * A bound on how much of something is done in one turn of the event loop: what takes some milliseconds for each page or frame
+ * would keep all else waiting if a window full of them, for every peer that has come, were dealt with at once.
  */
 export class Pace {
   readonly #bytesATurn: number;
-  /** Of this turn. */
+  /** Since `nextTurn`. Other turns may have passed unseen: then one pause is made that was not needed. */
   #bytes = 0;
   #isBehind = false;
 
@@ -19,19 +19,16 @@ export class Pace {
 
   /** Whether there is anything left of this turn; who is told that there is not goes on in the next one. */
   mayGoOn(): boolean {
-    if (this.#bytes >= this.#bytesATurn) this.#isBehind = true;
-    return this.#bytes < this.#bytesATurn;
+    const isOver = this.#bytes >= this.#bytesATurn;
+    this.#isBehind ||= isOver;
+    return !isOver;
   }
 
-  sent(bytes: number): void {
+  spend(bytes: number): void {
     this.#bytes += bytes;
   }
 
-  /** There was work without anything to send. */
-  endTurn(): void {
-    this.#bytes = this.#bytesATurn;
-  }
-
+  /** Others have had their turn. */
   nextTurn(): void {
     this.#bytes = 0;
     this.#isBehind = false;

@@ -9,7 +9,7 @@ import type { RefusalReason } from "../core/admission.ts";
 import type { CoreState } from "../core/core-state.ts";
 import { type VectorPairs, VersionVector } from "../core/version-vector.ts";
 import { assert, present, unreachable } from "../invariant.ts";
-import { HANDSHAKES_MAX, isReserved, PEERS_CROWDED, PROBE_MS } from "../limits.ts";
+import { HANDSHAKES_MAX, isMemberKey, PEERS_CROWDED, PROBE_MS } from "../limits.ts";
 import {
   type Entry,
   type Epoch,
@@ -638,7 +638,7 @@ export class Replicator {
     };
     // That a member announces itself says nothing about the ways of what it will write.
     const brings = ({ key, origin }: Entry, isNew: boolean): void => {
-      if (!isReserved(key)) arrivals?.note(origin, isNew);
+      if (!isMemberKey(key)) arrivals?.note(origin, isNew);
     };
     const outcome = {
       peer: peer.nodeId,

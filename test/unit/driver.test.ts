@@ -4,6 +4,7 @@ import { decodeMessage, encodeBody, frameOf } from "../../src/codec/messages.ts"
 import { CoreState } from "../../src/core/core-state.ts";
 import { Driver, type Log } from "../../src/driver.ts";
 import { ReplicaError } from "../../src/errors.ts";
+import { TURN_BYTES } from "../../src/limits.ts";
 import type { SessionEvent } from "../../src/sync/committed.ts";
 import type { Message } from "../../src/sync/messages.ts";
 import { Replicator } from "../../src/sync/replicator.ts";
@@ -209,6 +210,23 @@ describe("with a log", () => {
     expect(stage.time.pending).toBe(0);
     await expect(stage.driver.durable(0, "old")).resolves.toBe("old");
     await expect(stage.driver.durable(1, "new")).rejects.toMatchObject({ code: "ERR_STORAGE_FULL" });
+  });
+
+  test("a failure while there is more to send than a turn takes: no turn is taken any more", async () => {
+    const stage = new Stage();
+    const value = new Uint8Array(TURN_BYTES);
+    const writes = ["a", "b", "c"].map((key) => ({ key: Buffer.from(key), value, expiresAt: 0 }));
+    stage.replicator.write(writes, stage.time.now());
+    stage.driver.wake();
+    await turn();
+    stage.appends[0]!.resolve();
+    await turn();
+    stage.connect();
+    expect(stage.replicator.wantsTurn).toBe(true);
+    stage.driver.fail(new ReplicaError("ERR_STORAGE_FULL", "full"));
+    stage.trace.length = 0;
+    await stage.time.run(1);
+    expect([stage.trace, stage.time.pending]).toEqual([[], 0]);
   });
 
   test("an append that succeeds after the failure is not published, and the first failure counts", async () => {

@@ -4,70 +4,73 @@ import { Inbox } from "../../src/inbox.ts";
 import { INBOX_BYTES_MAX, INBOX_TURN_BYTES } from "../../src/limits.ts";
 
 function stage() {
-  const turns: (() => void)[] = [];
   const handled: string[] = [];
   const overflowed: number[] = [];
   const inbox = new Inbox({
-    timers: {
-      after(_, callback) {
-        turns.push(callback);
-        return () => undefined;
-      },
-    },
     handle: (session, arrival) =>
       handled.push(`${session} ${typeof arrival === "string" ? arrival : (arrival[0] ?? "empty")}`),
     overflow: (session) => overflowed.push(session),
   });
-  /** All that was due before; returns whether there was something. */
-  const turn = (): boolean => {
-    const due = turns.splice(0);
-    for (const callback of due) callback();
-    return due.length > 0;
+  /** All turns that it wants. */
+  const turns = (): void => {
+    while (inbox.wantsTurn) inbox.turn();
   };
-  return { inbox, handled, overflowed, turn, turns };
+  return { inbox, handled, overflowed, turns };
 }
 
 const half = (name: number): Uint8Array => new Uint8Array(INBOX_TURN_BYTES / 2).fill(name);
 
 describe("an inbox", () => {
   test("deals at once with what one turn may take, and with the rest in the next ones", () => {
-    const { inbox, handled, turn, turns } = stage();
-    for (const name of [1, 2, 3, 4, 5]) inbox.arrive(7, half(name));
+    const { inbox, handled } = stage();
+    for (const name of [1, 2]) inbox.arrive(7, half(name));
+    expect(inbox.wantsTurn).toBe(false);
+    for (const name of [3, 4, 5]) inbox.arrive(7, half(name));
     expect(handled).toEqual(["7 1", "7 2"]);
-    expect(turns.length).toBe(1);
-    turn();
+    expect(inbox.wantsTurn).toBe(true);
+    inbox.turn();
     expect(handled).toEqual(["7 1", "7 2", "7 3", "7 4"]);
-    turn();
+    inbox.turn();
     expect(handled.at(-1)).toBe("7 5");
-    while (turn()) expect(handled.length).toBe(5);
+    expect(inbox.wantsTurn).toBe(false);
     inbox.arrive(7, half(6));
     expect(handled.at(-1)).toBe("7 6");
   });
 
+  test("which has nothing left has spent what was dealt with in its last turn", () => {
+    const { inbox, handled, turns } = stage();
+    for (const name of [1, 2, 3, 4]) inbox.arrive(7, half(name));
+    turns();
+    inbox.arrive(7, half(5));
+    expect(handled.length).toBe(4);
+    turns();
+    expect(handled).toEqual(["7 1", "7 2", "7 3", "7 4", "7 5"]);
+  });
+
   test("takes a frame that is longer than a turn's worth, alone", () => {
-    const { inbox, handled, turn } = stage();
+    const { inbox, handled } = stage();
     inbox.arrive(1, new Uint8Array(INBOX_TURN_BYTES * 10).fill(1));
     inbox.arrive(2, new Uint8Array(INBOX_TURN_BYTES * 10).fill(2));
     inbox.arrive(2, Uint8Array.of(3));
     expect(handled).toEqual(["1 1"]);
-    turn();
+    inbox.turn();
     expect(handled).toEqual(["1 1", "2 2"]);
-    turn();
+    inbox.turn();
     expect(handled).toEqual(["1 1", "2 2", "2 3"]);
   });
 
   test("tells of a channel that has closed behind its frames, and of nothing out of turn", () => {
-    const { inbox, handled, turn } = stage();
+    const { inbox, handled, turns } = stage();
     for (const name of [1, 2, 3]) inbox.arrive(7, half(name));
     inbox.arrive(7, "gone");
     inbox.arrive(8, Uint8Array.of(9));
     expect(handled).toEqual(["7 1", "7 2"]);
-    while (turn());
+    turns();
     expect(handled).toEqual(["7 1", "7 2", "7 3", "7 gone", "8 9"]);
   });
 
   test("keeps so much of a peer and no more; others are not concerned", () => {
-    const { inbox, handled, overflowed, turn } = stage();
+    const { inbox, handled, overflowed, turns } = stage();
     const block = new Uint8Array(1024 * 1024).fill(1);
     inbox.arrive(7, block);
     inbox.arrive(8, Uint8Array.of(2));
@@ -75,16 +78,16 @@ describe("an inbox", () => {
     expect(overflowed).toEqual([]);
     inbox.arrive(7, Uint8Array.of(3));
     expect(overflowed).toEqual([7]);
-    while (turn());
+    turns();
     expect(handled).toEqual(["7 1", "8 2"]);
   });
 
   test("what was dealt with makes room again", () => {
-    const { inbox, overflowed, turn } = stage();
+    const { inbox, overflowed } = stage();
     const block = new Uint8Array(INBOX_BYTES_MAX / 4).fill(1);
     for (let n = 0; n < 20; n += 1) {
       inbox.arrive(7, block);
-      turn();
+      inbox.turn();
     }
     expect(overflowed).toEqual([]);
   });

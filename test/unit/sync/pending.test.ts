@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { CoreState } from "../../../src/core/core-state.ts";
 import type { StateOp } from "../../../src/core/ops.ts";
-import { READY_BYTES_MAX } from "../../../src/limits.ts";
+import { READY_BYTES_MAX, READY_OPS_MAX } from "../../../src/limits.ts";
 import { Pending, type Unit } from "../../../src/sync/pending.ts";
 import { type Entry, type Epoch, makeOrigin, type NodeId } from "../../../src/types.ts";
 
@@ -14,6 +14,12 @@ function start() {
   const state = new CoreState(OWN);
   const pending = new Pending(state);
   let seq = 0;
+  const claim = (seq: number): StateOp => ({ type: "cover", origin: OTHER, seq });
+  /** A unit of so many operations that take next to no bytes. */
+  const claims = (count: number): void => {
+    const ops = Array.from({ length: count }, () => claim(++seq));
+    add({ ops, batch: { entries: [], via: 1 }, changes: [] });
+  };
   /** Executes and adds a unit of one write, whose key and value have so many bytes together. */
   const write = (bytes: number, via?: number): void => {
     seq += 1;
@@ -26,7 +32,7 @@ function start() {
     for (const op of unit.ops) state.execute(op);
     pending.add(unit);
   };
-  return { pending, write, add };
+  return { pending, write, add, claims };
 }
 
 /** By their numbers: what differs is megabytes. */
@@ -59,6 +65,17 @@ test("one byte more, and the unit begins the next record", () => {
   write(11);
   expect(setsOf(pending.take()?.ops)).toEqual([1]);
   expect(setsOf(pending.take()?.ops)).toEqual([2]);
+});
+
+test("units share a record up to the operations that it takes, however small they are", () => {
+  const { pending, claims } = start();
+  claims(READY_OPS_MAX - 1);
+  for (let n = 0; n < 3; n += 1) claims(1);
+  claims(READY_OPS_MAX);
+  claims(READY_OPS_MAX + 1);
+  const sizes: number[] = [];
+  for (let taken = pending.take(); taken !== undefined; taken = pending.take()) sizes.push(taken.ops.length);
+  expect(sizes).toEqual([READY_OPS_MAX, 2, READY_OPS_MAX, READY_OPS_MAX + 1]);
 });
 
 test("a unit above that has a record of its own", () => {

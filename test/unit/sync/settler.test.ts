@@ -163,6 +163,19 @@ test("an answer comes behind the acknowledgement of what it rests on", () => {
   expect(ack).toBeLessThan(sent.findIndex(({ type }) => type === "listing"));
 });
 
+test("who waits with much to send is answered when the one before has sent all, not at the next tick", () => {
+  const one = new OneReplicator({ repairs: false });
+  const question: Digests = { type: "digests", list: false, bulk: true, buckets: [] };
+  one.meet(1);
+  one.meet(2, third());
+  one.commit();
+  one.receive(1, question);
+  one.receive(2, question);
+  expect([1, 2].map((id) => one.take(id, "listing").length)).toEqual([1, 0]);
+  one.receive(1, page([], { mark: [] }));
+  expect([1, 2].map((id) => one.take(id, "listing").length)).toEqual([0, 1]);
+});
+
 test("a replica whose clock is a day ahead does not take from others what it has seen expire", () => {
   const mesh = new Mesh(3, { collects: true });
   mesh.node(0).skewMs = 24 * 3_600_000;

@@ -1,6 +1,6 @@
 /** What a replica does for a peer that has its writes from somebody else, and what it says to peers itself. */
 import { describe, expect, test } from "vitest";
-import { SUPPLIED_AUTHORS_MAX } from "../../../src/limits.ts";
+import { MEMBER_KIND_BYTE, RESERVED_PREFIX_BYTE, SUPPLIED_AUTHORS_MAX } from "../../../src/limits.ts";
 import { FEATURE_EPHEMERAL, FEATURE_SUPPLY } from "../../../src/sync/messages.ts";
 import { type Entry, type Epoch, makeOrigin, type NodeId, type Origin } from "../../../src/types.ts";
 import { entry, hello, OneReplicator, OWN, PEER, page, THIRD, third } from "./one-replicator.ts";
@@ -179,8 +179,18 @@ describe("we", () => {
   });
 });
 
+test("a part of a merged entry is a write like any other: who brings it twice is told prune", () => {
+  const one = between();
+  const part = (seq: number): Entry => ({ ...far("", seq), key: Uint8Array.of(RESERVED_PREFIX_BYTE, 0x66, seq) });
+  for (const seq of [1, 2]) {
+    for (const id of [2, 1]) one.receive(id, page([part(seq)]));
+    one.commit();
+  }
+  expect(one.take(1, "supply")).toEqual([{ type: "supply", prune: ["far"], graft: [] }]);
+});
+
 describe("the record of a member, passed on", () => {
-  const MEMBER = new Uint8Array([0xff, 0x6d, 0x66]);
+  const MEMBER = Uint8Array.of(RESERVED_PREFIX_BYTE, MEMBER_KIND_BYTE, 0x66);
   const record = (seq: number, origin: Origin = FAR): Entry => ({ ...far("", seq, origin), key: MEMBER });
 
   test("waits for the next tick, and goes with all that have gathered and their marks in one page", () => {
