@@ -25,6 +25,8 @@ interface Gathered {
   readonly coverage: [Origin, Seq][];
   bytes: number;
   end: Lsn;
+  /** Whether it is worth a record: of mere bookkeeping, none waits for the disk. */
+  isDue: boolean;
 }
 
 export class Pending {
@@ -38,27 +40,40 @@ export class Pending {
     this.#taken = state.lsn;
   }
 
-  get isEmpty(): boolean {
-    return this.#records.length === 0;
+  /** Whether there is a record to take. */
+  get isDue(): boolean {
+    const [first] = this.#records;
+    return first?.isDue === true || this.#records.length > 1;
   }
 
-  /** Adds a unit whose ops have just been executed: to the last record if it has room, else to a new one. */
-  add(unit: Unit): void {
+  /**
+   * Adds a unit whose ops have just been executed: to the last record if it has room, else to a new one.
+   *
+   * @param isPatient  nobody waits for it: it goes with the next record, or with one that `hurry` makes due
+   */
+  add(unit: Unit, isPatient = false): void {
     const bytes = bytesOf(unit.ops);
     let record = this.#records.at(-1);
     if (record !== undefined && hasRoom(record, unit, bytes)) join(record, unit);
     else {
       const { ops, batch, changes } = unit;
-      record = { ops, batches: [batch], changes, coverage: coverageOf(unit), bytes: 0, end: 0 };
+      record = { ops, batches: [batch], changes, coverage: coverageOf(unit), bytes: 0, end: 0, isDue: false };
       this.#records.push(record);
     }
     record.bytes += bytes;
     record.end = this.#state.lsn;
+    if (!isPatient) record.isDue = true;
   }
 
-  /** The next record: as many units as fit, at least one; `undefined` when there is none. */
+  /** What was patient has waited long enough. */
+  hurry(): void {
+    const last = this.#records.at(-1);
+    if (last !== undefined) last.isDue = true;
+  }
+
+  /** The next record: as many units as fit, at least one; `undefined` when none is due. */
   take(): Ready | undefined {
-    const record = this.#records.shift();
+    const record = this.isDue ? this.#records.shift() : undefined;
     if (record === undefined) return undefined;
     const { ops, batches, changes, end } = record;
     const lsn = this.#taken;

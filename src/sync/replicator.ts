@@ -376,6 +376,7 @@ export class Replicator {
       this.#acks.tellDue(session);
       this.#end(session, "closing", "the replica closes");
     }
+    this.#writer.hurry();
   }
 
   /** Whether the peer's hello was accepted. */
@@ -432,6 +433,7 @@ export class Replicator {
   tick(now: Millis): void {
     this.#tick += 1;
     this.#pace.nextTurn();
+    this.#writer.hurry();
     this.#writer.expire(now);
     if (this.#seats.size > PEERS_CROWDED && this.#tick % THIN_TICKS === 0) this.#letGo(this.#seats.spare());
     this.#collector.tick(this.#tick, now);

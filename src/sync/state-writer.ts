@@ -90,7 +90,12 @@ export class StateWriter {
   }
 
   get hasReady(): boolean {
-    return !this.#pending.isEmpty;
+    return this.#pending.isDue;
+  }
+
+  /** Makes a record of what has waited for another one to go with. */
+  hurry(): void {
+    this.#pending.hurry();
   }
 
   /** The highest stamp seen or issued. */
@@ -212,7 +217,10 @@ export class StateWriter {
     this.#finish(unit, via);
   }
 
-  /** Keeps what a peer covers, for when it is away. Replaces what was known: a peer may have lost what it had. */
+  /**
+   * Keeps what a peer covers, for when it is away. Replaces what was known: a peer may have lost what it had. Nobody waits
+   * for that, and it waits for a record to go with: a catch-up begins with it, and would end with two syncs, one after the other.
+   */
   recordAcks(peer: NodeId, acked: VersionVector): void {
     const unit = new UnitBuilder();
     const known = this.#state.acked.get(peer) ?? new VersionVector();
@@ -220,7 +228,7 @@ export class StateWriter {
     for (const [origin] of known.above(acked)) {
       this.#execute({ type: "ack", peer, origin, seq: acked.get(origin) }, unit);
     }
-    this.#finish(unit, undefined);
+    this.#finish(unit, undefined, true);
   }
 
   /** Forgets tombstones that every member covers. */
@@ -426,10 +434,10 @@ export class StateWriter {
     unit.changes.push(after === undefined && part === undefined ? { ...change, dropped: true } : change);
   }
 
-  #finish(unit: UnitBuilder, via: SessionId | undefined): void {
+  #finish(unit: UnitBuilder, via: SessionId | undefined, isPatient = false): void {
     const { ops, entries, changes, touched } = unit;
     if (touched !== undefined) for (const one of touched.values()) this.#addWhole(one, unit);
-    if (ops.length > 0) this.#pending.add({ ops, batch: { entries, via }, changes });
+    if (ops.length > 0) this.#pending.add({ ops, batch: { entries, via }, changes }, isPatient);
   }
 }
 

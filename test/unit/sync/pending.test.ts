@@ -28,9 +28,9 @@ function start() {
     const entry = { key, value, stamp: seq, origin: via === undefined ? OWN : OTHER, seq, expiresAt: 0 };
     add({ ops: [{ type: "set", entry }], batch: { entries: [entry], via }, changes: [] });
   };
-  const add = (unit: Unit): void => {
+  const add = (unit: Unit, isPatient?: boolean): void => {
     for (const op of unit.ops) state.execute(op);
-    pending.add(unit);
+    pending.add(unit, isPatient);
   };
   return { pending, write, add, claims };
 }
@@ -50,12 +50,12 @@ test("units share a record up to the bytes that it takes, each as a batch of its
   expect(taken?.batches.map(({ entries }) => seqsOf(entries))).toEqual([[1], [2]]);
   expect([taken?.lsn, taken?.end]).toEqual([0, 2]);
   expect(taken?.coverage).toEqual([[OWN, 2]]);
-  expect(pending.isEmpty).toBe(false);
+  expect(pending.isDue).toBe(true);
   const next = pending.take();
   expect(setsOf(next?.ops)).toEqual([3]);
   expect([next?.lsn, next?.end]).toEqual([2, 3]);
   expect(next?.coverage).toEqual([[OWN, 3]]);
-  expect(pending.isEmpty).toBe(true);
+  expect(pending.isDue).toBe(false);
   expect(pending.take()).toBeUndefined();
 });
 
@@ -114,4 +114,38 @@ test("coverage grows by our own writes and by claims of peers, of each origin by
   expect(coverage).toHaveLength(2);
   write(10, 1);
   expect(pending.take()?.coverage).toEqual([]);
+});
+
+/** What nobody waits for. */
+const bookkeeping = (): Unit => ({
+  ops: [{ type: "ack", peer: "other" as NodeId, origin: OWN, seq: 1 }],
+  batch: { entries: [], via: undefined },
+  changes: [],
+});
+
+test("what nobody waits for is no record of its own, and goes with the next one in its order", () => {
+  const { pending, write, add } = start();
+  add(bookkeeping(), true);
+  expect(pending.isDue).toBe(false);
+  expect(pending.take()).toBeUndefined();
+  write(10);
+  expect(pending.isDue).toBe(true);
+  add(bookkeeping(), true);
+  expect(pending.take()?.ops.map(({ type }) => type)).toEqual(["ack", "set", "ack"]);
+  expect(pending.take()).toBeUndefined();
+});
+
+test("it becomes one when it is hurried, or has no room for what comes next", () => {
+  const { pending, write, add } = start();
+  pending.hurry();
+  expect(pending.isDue).toBe(false);
+  add(bookkeeping(), true);
+  pending.hurry();
+  expect(pending.isDue).toBe(true);
+  expect(pending.take()?.ops).toHaveLength(1);
+  add(bookkeeping(), true);
+  write(READY_BYTES_MAX + 1);
+  expect(pending.take()?.ops).toHaveLength(1);
+  expect(setsOf(pending.take()?.ops)).toEqual([1]);
+  expect(pending.isDue).toBe(false);
 });

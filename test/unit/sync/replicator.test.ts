@@ -491,3 +491,24 @@ test("a connection that we dialed is not closed for others that say nothing", ()
   for (let id = 2; id <= 200; id += 1) one.replicator.connect(id, false, NOW);
   expect([...one.replicator.sessions][0]?.id).toBe(1);
 });
+
+test("what a peer's hello covers waits for the record that the catch-up makes: one, and one sync", () => {
+  const one = new OneReplicator();
+  one.meet(1, hello({ vector: [[PEER, 1]] }));
+  expect(one.replicator.hasReady).toBe(false);
+  one.receive(1, page([entry("a", 1)], { mark: [[PEER, 1]] }));
+  const ready = one.replicator.takeReady();
+  expect(ready?.ops.map(({ type }) => type)).toEqual(["ack", "set", "cover", "lease"]);
+  expect(one.replicator.takeReady()).toBeUndefined();
+});
+
+test("without one it is kept with the next tick, and at the end of the sessions", () => {
+  const one = new OneReplicator();
+  one.meet(1, hello({ vector: [[PEER, 1]] }));
+  one.tick();
+  expect(one.replicator.takeReady()?.ops).toMatchObject([{ type: "ack", seq: 1 }]);
+  one.meet(2, hello({ incarnation: "2222222222222222", vector: [[PEER, 2]] }));
+  expect(one.replicator.hasReady).toBe(false);
+  one.replicator.closeSessions();
+  expect(one.replicator.takeReady()?.ops).toMatchObject([{ type: "ack", seq: 2 }]);
+});
