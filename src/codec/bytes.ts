@@ -208,6 +208,8 @@ export class ByteReader {
   readonly #bytes: Uint8Array;
   readonly #end: number;
   #position: number;
+  /** What `#bytes` is a view of, once a view is wanted: asking for it takes longer than making the view. */
+  #buffer: ArrayBufferLike | undefined;
 
   /** Reads `bytes` from `start` (default 0) to its end. */
   constructor(bytes: Uint8Array, start = 0) {
@@ -283,7 +285,8 @@ export class ByteReader {
     if (byteLength > this.remaining) throw truncated();
     const start = this.#position;
     this.#position += byteLength;
-    return new Uint8Array(this.#bytes.buffer, this.#bytes.byteOffset + start, byteLength);
+    this.#buffer ??= this.#bytes.buffer;
+    return new Uint8Array(this.#buffer, this.#bytes.byteOffset + start, byteLength);
   }
 
   /** A length as a varint and as many bytes of UTF-8; well-formed, `bytesMax` bytes at most. */

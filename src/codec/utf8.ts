@@ -81,6 +81,7 @@ function ascii24(bytes: Uint8Array, at: number): string {
 /** Whether these bytes are UTF-8: no overlong forms, no surrogates, nothing above U+10FFFF, nothing cut off. */
 export function isUtf8(bytes: Uint8Array, start: number, end: number): boolean {
   let i = start;
+  while (i + 8 <= end && isAscii8(bytes, i)) i += 8;
   while (i < end) {
     const lead = bytes[i++]!;
     if (lead < HIGHEST_BIT) continue;
@@ -95,6 +96,11 @@ export function isUtf8(bytes: Uint8Array, start: number, end: number): boolean {
     for (const stop = i + following; i < stop; i++) if ((bytes[i]! & 0xc0) !== 0x80) return false;
   }
   return true;
+}
+
+function isAscii8(bytes: Uint8Array, at: number): boolean {
+  const first = bytes[at]! | bytes[at + 1]! | bytes[at + 2]! | bytes[at + 3]!;
+  return (first | bytes[at + 4]! | bytes[at + 5]! | bytes[at + 6]! | bytes[at + 7]!) < HIGHEST_BIT;
 }
 
 /** Writes a string that is known to be ASCII to `bytes`, which have room for it behind `at`. */

@@ -38,6 +38,10 @@ export class CoreState {
   #lease: Stamp = 0;
   #highestStamp: Stamp = 0;
   #violations = 0;
+  /** The entry that `isWinner` has said yes to last, what its key holds, and for which state that is so: it is mostly set next. */
+  #winner: Entry | undefined;
+  #winnerSlot: Slot = NO_SLOT;
+  #winnerRevision = 0;
 
   constructor(origin: Origin) {
     this.#origin = origin;
@@ -86,12 +90,11 @@ export class CoreState {
     // Above everything that is held: no need to look for it.
     if (entry.stamp > this.#highestStamp) return true;
     const slot = this.table.find(entry.key);
-    if (slot === NO_SLOT) return true;
-    const stamp = this.table.stampAt(slot);
-    if (entry.stamp !== stamp) return entry.stamp > stamp;
-    const held = this.table.entryAt(slot);
-    const order = compareOrders(entry, held);
-    return order > 0 || (order === 0 && twinWins(entry, held));
+    if (slot !== NO_SLOT && !this.#beatsHeld(entry, slot)) return false;
+    this.#winner = entry;
+    this.#winnerSlot = slot;
+    this.#winnerRevision = this.table.revision;
+    return true;
   }
 
   /** An entry, as a copy that stays valid. */
@@ -189,14 +192,24 @@ export class CoreState {
       this.table.set(entry, this.#lsn);
       return;
     }
-    const slot = this.table.find(entry.key);
+    const isKnown = entry === this.#winner && this.table.revision === this.#winnerRevision;
+    const slot = isKnown ? this.#winnerSlot : this.table.find(entry.key);
     if (slot !== NO_SLOT && entry.stamp <= this.table.stampAt(slot)) {
       const held = this.table.entryAt(slot);
-      const order = compareOrders(entry, held);
-      if (order === 0 && !isExpiryOf(entry, held) && compareContents(entry, held) !== 0) this.#violations += 1;
-      if (order < 0 || (order === 0 && !twinWins(entry, held))) return;
+      if (compareOrders(entry, held) === 0 && !isExpiryOf(entry, held) && compareContents(entry, held) !== 0) {
+        this.#violations += 1;
+      }
+      if (!this.#beatsHeld(entry, slot)) return;
     }
     this.table.set(entry, this.#lsn, slot);
+  }
+
+  #beatsHeld(entry: Entry, slot: Slot): boolean {
+    const stamp = this.table.stampAt(slot);
+    if (entry.stamp !== stamp) return entry.stamp > stamp;
+    const held = this.table.entryAt(slot);
+    const order = compareOrders(entry, held);
+    return order > 0 || (order === 0 && twinWins(entry, held));
   }
 
   #expire(key: Uint8Array, origin: Origin, seq: Seq): void {

@@ -6,7 +6,7 @@ import { ExpiryQueue } from "./expiry-queue.ts";
 import { hashEntry } from "./hash.ts";
 import { OriginNumbers } from "./origin-numbers.ts";
 import { Rows, type Slot } from "./rows.ts";
-import { Slabs, startOf } from "./slabs.ts";
+import { type Place, Slabs, startOf } from "./slabs.ts";
 
 const KEY_BYTES_REPRESENTABLE = 0xffff;
 const places = new Uint32Array(RUN_ENTRIES_MAX);
@@ -26,9 +26,9 @@ export class Records {
     const { key, value } = entry;
     assert(key.length > 0 && key.length <= KEY_BYTES_REPRESENTABLE, "a key has 1 to 65,535 bytes");
     const slot = this.rows.allocate();
-    this.rows.setKey(slot, hash, key.length);
-    this.rows.setPlace(slot, this.#slabs.add(slot, key, value));
-    this.#setRest(slot, entry, lsn);
+    const place = this.#slabs.add(slot, key, value);
+    this.rows.setKey(slot, hash, place, key.length);
+    this.#setRest(slot, place, entry, lsn);
     return slot;
   }
 
@@ -67,15 +67,15 @@ export class Records {
   /** Replaces the entry of a slot by one with the same key. Copies its value. */
   replace(slot: Slot, entry: Entry, lsn: Lsn): void {
     this.#origins.release(this.rows.originAt(slot));
-    this.#replaceValue(slot, entry.value);
-    this.#setRest(slot, entry, lsn);
+    this.#setRest(slot, this.#replaceValue(slot, entry.value), entry, lsn);
   }
 
   /** Makes the entry a tombstone; its order, lsn and expiry stay. */
   dropValue(slot: Slot): void {
     this.#replaceValue(slot, null);
     this.rows.setValueLength(slot, -1);
-    this.#rehash(slot);
+    const lanes = this.rows.hashWords(slot);
+    lanes.fill(0, this.rows.hashIndex(slot), this.rows.hashIndex(slot) + 2);
     this.expiry.cancel(slot);
   }
 
@@ -104,14 +104,16 @@ export class Records {
   }
 
   keyAt(slot: Slot): Uint8Array {
-    return viewInto(this.bytesAt(slot), this.startAt(slot), this.rows.keyLengthAt(slot));
+    const place = this.rows.placeAt(slot);
+    return new Uint8Array(this.#slabs.bufferAt(place, slot), startOf(place), this.rows.keyLengthAt(slot));
   }
 
   valueAt(slot: Slot): Uint8Array | null {
     const length = this.rows.valueLengthAt(slot);
     if (length < 0) return null;
-    const start = this.startAt(slot) + this.rows.keyLengthAt(slot);
-    return viewInto(this.bytesAt(slot), start, length);
+    const place = this.rows.placeAt(slot);
+    const start = startOf(place) + this.rows.keyLengthAt(slot);
+    return new Uint8Array(this.#slabs.bufferAt(place, slot), start, length);
   }
 
   /** Whether the slot, below the end of the rows, has an entry. */
@@ -190,53 +192,32 @@ export class Records {
     return wordOf(this.bytesAt(slot), start + from, start + this.rows.keyLengthAt(slot));
   }
 
-  #replaceValue(slot: Slot, value: Uint8Array | null): void {
+  /** @returns where the record is now */
+  #replaceValue(slot: Slot, value: Uint8Array | null): Place {
     const { rows } = this;
     const place = rows.placeAt(slot);
     const moved = this.#slabs.replace(place, slot, rows.keyLengthAt(slot), this.lengthAt(slot), value);
     if (moved !== place) rows.setPlace(slot, moved);
+    return moved;
   }
 
-  #setRest(slot: Slot, entry: Entry, lsn: Lsn): void {
+  #setRest(slot: Slot, place: Place, { key, value, stamp, origin, seq, expiresAt }: Entry, lsn: Lsn): void {
     const { rows } = this;
-    rows.setValueLength(slot, entry.value === null ? -1 : entry.value.length);
-    rows.setOrder(slot, entry.stamp, this.#origins.acquire(entry.origin), entry.seq);
-    rows.setLsn(slot, lsn);
-    this.expiry.set(slot, entry.expiresAt, entry.value !== null);
-    this.#rehash(slot);
-  }
-
-  #rehash(slot: Slot): void {
-    const { rows } = this;
+    const number = this.#origins.acquire(origin);
+    const valueLength = value === null ? -1 : value.length;
+    rows.set(slot, valueLength, stamp, number, seq, lsn);
+    this.expiry.set(slot, expiresAt, value !== null);
     const lanes = rows.hashWords(slot);
     const at = rows.hashIndex(slot);
-    const valueLength = rows.valueLengthAt(slot);
-    if (valueLength < 0) {
+    if (value === null) {
       lanes[at] = 0;
       lanes[at + 1] = 0;
       return;
     }
-    const place = rows.placeAt(slot);
     const view = this.#slabs.viewAt(place, slot);
-    const originHash = this.#origins.hashOf(rows.originAt(slot));
-    hashEntry(
-      lanes,
-      at,
-      rows.stampAt(slot),
-      rows.seqAt(slot),
-      this.expiry.at(slot),
-      originHash,
-      view,
-      startOf(place),
-      rows.keyLengthAt(slot),
-      valueLength,
-    );
+    const originHash = this.#origins.hashOf(number);
+    hashEntry(lanes, at, stamp, seq, expiresAt, originHash, view, startOf(place), key.length, valueLength);
   }
-}
-
-/** As `subarray`, at half its price. */
-function viewInto({ buffer, byteOffset }: Uint8Array, start: number, length: number): Uint8Array {
-  return new Uint8Array(buffer, byteOffset + start, length);
 }
 
 /** Up to four bytes from `at` and before `end`, the first one highest, zeros behind them. */

@@ -149,11 +149,31 @@ export class Rows {
     return (slot & PAGE_MASK) * BODY * 2 + HASH_WORDS_AT;
   }
 
-  setKey(slot: Slot, hash: number, keyLength: number): void {
+  /** Sets the columns of a new key: the rest, which may change while the key stays, `set` does. */
+  setKey(slot: Slot, hash: number, place: Place, keyLength: number): void {
     const head = this.#heads[slot >>> PAGE_BITS]!;
     const at = (slot & PAGE_MASK) * HEAD;
     head[at] = hash;
+    head[at + 1] = place;
     head[at + 2] = keyLength;
+  }
+
+  /**
+   * Sets all columns but those of the key and the entry hash.
+   * @param valueLength  -1 for a tombstone
+   */
+  set(slot: Slot, valueLength: number, stamp: Stamp, origin: number, seq: Seq, lsn: Lsn): void {
+    const page = slot >>> PAGE_BITS;
+    const row = slot & PAGE_MASK;
+    const head = this.#heads[page]!;
+    const at = row * HEAD + 2;
+    head[at] = (head[at]! & 0xffff) | (origin << 16);
+    head[at + 1] = valueLength + 1;
+    const body = this.#bodies[page]!;
+    const bodyAt = row * BODY;
+    body[bodyAt] = stamp;
+    body[bodyAt + 1] = seq;
+    body[bodyAt + 2] = lsn;
   }
 
   setPlace(slot: Slot, place: Place): void {
@@ -167,16 +187,6 @@ export class Rows {
 
   setLsn(slot: Slot, lsn: Lsn): void {
     this.#bodies[slot >>> PAGE_BITS]![(slot & PAGE_MASK) * BODY + 2] = lsn;
-  }
-
-  setOrder(slot: Slot, stamp: Stamp, origin: number, seq: Seq): void {
-    const head = this.#heads[slot >>> PAGE_BITS]!;
-    const at = (slot & PAGE_MASK) * HEAD + 2;
-    head[at] = (head[at]! & 0xffff) | (origin << 16);
-    const body = this.#bodies[slot >>> PAGE_BITS]!;
-    const bodyAt = (slot & PAGE_MASK) * BODY;
-    body[bodyAt] = stamp;
-    body[bodyAt + 1] = seq;
   }
 
   /** Adds a page, or doubles the first one: a small table stays small. */

@@ -33,6 +33,8 @@ const MOVE_BYTES = 512;
 const VICTIM_DEAD_MIN = 0.1;
 
 interface Slab {
+  /** Asking a view for it takes longer than making another view. */
+  readonly buffer: ArrayBuffer;
   readonly bytes: Uint8Array;
   readonly view: DataView;
   /** Up to here there are records. */
@@ -47,7 +49,7 @@ export interface Placed {
   moved(slot: Slot, place: Place): void;
 }
 
-const NOTHING: Slab = { bytes: new Uint8Array(0), view: new DataView(new ArrayBuffer(0)), end: 0, dead: 0 };
+const NOTHING = newSlab(0);
 
 export class Slabs {
   readonly #slabs: Slab[] = [];
@@ -143,6 +145,11 @@ export class Slabs {
     return this.#slab(place, slot).bytes;
   }
 
+  /** What `bytesAt` is all of. */
+  bufferAt(place: Place, slot: Slot): ArrayBuffer {
+    return this.#slab(place, slot).buffer;
+  }
+
   /** As `bytesAt`. Readable up to the next multiple of 4 behind the record. */
   viewAt(place: Place, slot: Slot): DataView {
     return this.#slab(place, slot).view;
@@ -193,8 +200,7 @@ export class Slabs {
 
   #reserve(slot: Slot, size: number): Place {
     if (size > OWN_BYTES_MIN) {
-      const bytes = new Uint8Array(size);
-      this.#own.set(slot, { bytes, view: new DataView(bytes.buffer), end: size, dead: 0 });
+      this.#own.set(slot, { ...newSlab(size), end: size });
       return OWN;
     }
     let slab = this.#slabs[this.#open];
@@ -274,8 +280,8 @@ function slabBytes(usedBytes: number): number {
 }
 
 function newSlab(size: number): Slab {
-  const bytes = new Uint8Array(size);
-  return { bytes, view: new DataView(bytes.buffer), end: 0, dead: 0 };
+  const buffer = new ArrayBuffer(size);
+  return { buffer, bytes: new Uint8Array(buffer), view: new DataView(buffer), end: 0, dead: 0 };
 }
 
 /** For a few bytes a loop beats the call of `set`. */

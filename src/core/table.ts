@@ -87,6 +87,11 @@ export class EntryTable {
     return this.#untracedLsn;
   }
 
+  /** Grows with every change. */
+  get revision(): number {
+    return this.#revision;
+  }
+
   /** How many iterations of `range` are under way and take memory. */
   get openViews(): number {
     return this.#views.size;
@@ -107,17 +112,20 @@ export class EntryTable {
    * the bytes.
    *
    * @param lsn  above all before
-   * @param held  what `find` has just given for the key, of a caller that knows
+   * @param found  what `find` has just given for the key, of a caller that knows
    * @returns the slot of the key, which stays the same until `remove`
    */
-  set(entry: Entry, lsn: Lsn, held: Slot = this.find(entry.key)): Slot {
+  set(entry: Entry, lsn: Lsn, found?: Slot): Slot {
     assert(lsn > this.#lastLsn, "lsns ascend");
     this.#lastLsn = lsn;
     this.#revision += 1;
-    const slot = held === NO_SLOT ? this.#insert(entry, lsn) : held;
+    const { key, value } = entry;
+    const hash = hashKey(key);
+    const held = found ?? this.#index.find(key, key.length, hash);
+    const slot = held === NO_SLOT ? this.#insert(entry, hash, lsn) : held;
     if (held !== NO_SLOT) this.#replace(slot, entry, lsn);
     this.#count(slot, 1);
-    this.#records.tidy(this.#records.lengthAt(slot));
+    this.#records.tidy(key.length + (value === null ? 0 : value.length));
     return slot;
   }
 
@@ -315,8 +323,7 @@ export class EntryTable {
     return this.#records.expiry.due(now, max);
   }
 
-  #insert(entry: Entry, lsn: Lsn): Slot {
-    const hash = hashKey(entry.key);
+  #insert(entry: Entry, hash: number, lsn: Lsn): Slot {
     const slot = this.#records.add(entry, hash, lsn);
     this.#index.add(slot, hash);
     if (entry.value !== null) this.#order.add(slot, entry.key);

@@ -134,6 +134,20 @@ test("isUtf8 agrees with the platform around every boundary", () => {
   }
 });
 
+test("isUtf8 finds a bad byte wherever it is, and looks at nothing outside its bounds", () => {
+  for (let length = 0; length <= 40; length++) {
+    const bytes = new Uint8Array(length + 2).fill(0x61);
+    bytes[0] = 0xff;
+    bytes[length + 1] = 0xff;
+    expect(isUtf8(bytes, 1, length + 1)).toBe(true);
+    for (let at = 1; at <= length; at++) {
+      bytes[at] = 0x80;
+      if (isUtf8(bytes, 1, length + 1)) expect.fail(`a bad byte at ${at} of ${length}`);
+      bytes[at] = 0x61;
+    }
+  }
+});
+
 test("allocated bytes are zero and never overlap", () => {
   const all = Array.from({ length: 500 }, (_, i) => allocate(i));
   for (const bytes of all) expect(bytes.every((byte) => byte === 0)).toBe(true);

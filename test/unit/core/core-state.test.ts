@@ -38,3 +38,24 @@ test("entries of one stamp, as a batch has them, replace what their keys hold an
   for (const [index, key] of keys.entries()) fresh.execute({ type: "set", entry: entry(key, 2, index + 101) });
   expect(state.table.digestRoot()).toBe(fresh.table.digestRoot());
 });
+
+test("what isWinner has found is not used once anything has changed", () => {
+  const state = new CoreState(OWN);
+  state.execute({ type: "set", entry: entry("top", 9, 1) });
+  state.execute({ type: "set", entry: entry("a", 2, 2) });
+  const gone = entry("a", 5, 4);
+  expect(state.isWinner(gone)).toBe(true);
+  state.execute({ type: "collect", key: Buffer.from("a"), origin: PEER, seq: 2 });
+  state.execute({ type: "set", entry: entry("b", 3, 3) });
+  // The slot that "a" had is that of "b" now.
+  state.execute({ type: "set", entry: gone });
+  expect(state.table.seqAt(state.table.find(Buffer.from("a")))).toBe(4);
+  expect(state.table.seqAt(state.table.find(Buffer.from("b")))).toBe(3);
+
+  const beaten = entry("c", 5, 5);
+  expect(state.isWinner(beaten)).toBe(true);
+  state.execute({ type: "set", entry: entry("c", 6, 6) });
+  state.execute({ type: "set", entry: beaten });
+  expect(state.table.size).toBe(4);
+  expect(state.table.seqAt(state.table.find(Buffer.from("c")))).toBe(6);
+});
