@@ -183,14 +183,16 @@ export class Driver {
     this.#takeTurn();
   }
 
-  #arrived(session: SessionId, arrival: Arrival): void {
+  /** @returns how many entries it brought */
+  #arrived(session: SessionId, arrival: Arrival): number {
     if (typeof arrival !== "string") return this.#receive(session, arrival);
     this.#replicator.disconnect(session, arrival);
     this.wake();
+    return 0;
   }
 
-  #receive(session: SessionId, frame: Uint8Array): void {
-    if (!this.#channels.has(session) || this.#failure !== undefined) return;
+  #receive(session: SessionId, frame: Uint8Array): number {
+    if (!this.#channels.has(session) || this.#failure !== undefined) return 0;
     const now = this.#options.clock.now();
     const decoded = decodeMessage(frame, this.#replicator.isGreeted(session));
     const { telemetry } = this.#options;
@@ -200,6 +202,7 @@ export class Driver {
     else if (decoded.type === "unknown") this.#replicator.receiveUnknown(session, decoded.number, now);
     else this.#replicator.receiveBad(session, decoded.reason, decoded.code);
     this.wake();
+    return decoded.type === "message" && decoded.message.type === "page" ? decoded.message.entries.length : 0;
   }
 
   /** Memory only, and nobody to tell: what is ready is durable, with no promise between. */

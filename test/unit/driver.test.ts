@@ -4,7 +4,7 @@ import { decodeMessage, encodeBody, frameOf } from "../../src/codec/messages.ts"
 import { CoreState } from "../../src/core/core-state.ts";
 import { Driver, type Log } from "../../src/driver.ts";
 import { ReplicaError } from "../../src/errors.ts";
-import { TURN_BYTES } from "../../src/limits.ts";
+import { INBOX_ENTRY_BYTES, INBOX_TURN_BYTES, TURN_BYTES } from "../../src/limits.ts";
 import type { SessionEvent } from "../../src/sync/committed.ts";
 import type { Message } from "../../src/sync/messages.ts";
 import { Replicator } from "../../src/sync/replicator.ts";
@@ -298,6 +298,25 @@ describe("channels", () => {
     stage.receive({ type: "probe", digest: "0".repeat(16), wallClock: 0 });
     stage.receiver?.closed("again");
     expect(stage.events).toHaveLength(2);
+  });
+
+  test("of pages of small entries one turn takes as many as of larger ones", async () => {
+    const stage = new Stage({ memory: true });
+    stage.connect();
+    await turn();
+    const origin = makeOrigin("peer" as NodeId, "f".repeat(16) as Epoch);
+    const count = Math.ceil(INBOX_TURN_BYTES / INBOX_ENTRY_BYTES);
+    for (const page of [1, 2, 3]) {
+      const from = page * count;
+      const entries = Array.from({ length: count }, (_, at) => {
+        const key = Buffer.from(String(from + at));
+        return { key, value: Uint8Array.of(1), stamp: 1, origin, seq: from + at, expiresAt: 0 };
+      });
+      stage.receive({ type: "page", entries, last: true, runFrom: 0, runTo: 0, mark: null, ackNow: false });
+    }
+    expect(stage.state.table.size).toBe(count);
+    stage.time.advance(0);
+    expect(stage.state.table.size).toBe(3 * count);
   });
 
   test("a frame that is nonsense: goodbye, then the channel is closed", async () => {

@@ -1,14 +1,17 @@
 /** What peers have sent is dealt with in order, and in portions. */
 import { describe, expect, test } from "vitest";
 import { Inbox } from "../../src/inbox.ts";
-import { INBOX_BYTES_MAX, INBOX_TURN_BYTES } from "../../src/limits.ts";
+import { INBOX_BYTES_MAX, INBOX_ENTRY_BYTES, INBOX_FRAME_BYTES, INBOX_TURN_BYTES } from "../../src/limits.ts";
 
-function stage() {
+/** @param entries  that each frame holds */
+function stage(entries = 0) {
   const handled: string[] = [];
   const overflowed: number[] = [];
   const inbox = new Inbox({
-    handle: (session, arrival) =>
-      handled.push(`${session} ${typeof arrival === "string" ? arrival : (arrival[0] ?? "empty")}`),
+    handle: (session, arrival) => {
+      handled.push(`${session} ${typeof arrival === "string" ? arrival : (arrival[0] ?? "empty")}`);
+      return entries;
+    },
     overflow: (session) => overflowed.push(session),
   });
   /** All turns that it wants. */
@@ -18,7 +21,8 @@ function stage() {
   return { inbox, handled, overflowed, turns };
 }
 
-const half = (name: number): Uint8Array => new Uint8Array(INBOX_TURN_BYTES / 2).fill(name);
+/** Of what one turn takes. */
+const half = (name: number): Uint8Array => new Uint8Array(INBOX_TURN_BYTES / 2 - INBOX_FRAME_BYTES).fill(name);
 
 describe("an inbox", () => {
   test("deals at once with what one turn may take, and with the rest in the next ones", () => {
@@ -59,6 +63,28 @@ describe("an inbox", () => {
     expect(handled).toEqual(["1 1", "2 2", "2 3"]);
   });
 
+  test("counts each frame, however short, and each entry, however small", () => {
+    const { inbox, handled } = stage();
+    const perTurn = Math.ceil(INBOX_TURN_BYTES / (INBOX_FRAME_BYTES + 1));
+    for (let n = 0; n < perTurn * 2 + 1; n += 1) inbox.arrive(1, Uint8Array.of(n));
+    expect(handled.length).toBe(perTurn);
+    inbox.turn();
+    expect(handled.length).toBe(perTurn * 2);
+    const full = stage((INBOX_TURN_BYTES - INBOX_FRAME_BYTES) / INBOX_ENTRY_BYTES);
+    for (const name of [1, 2]) full.inbox.arrive(1, Uint8Array.of(name));
+    expect(full.handled).toEqual(["1 1"]);
+  });
+
+  test("keeps the order of many that wait, while more of them come", () => {
+    const { inbox, handled, turns } = stage();
+    for (let n = 0; n < 2000; n += 1) {
+      inbox.arrive(n, Uint8Array.of(1));
+      if (n % 500 === 0) inbox.turn();
+    }
+    turns();
+    expect(handled).toEqual(Array.from({ length: 2000 }, (_, n) => `${n} 1`));
+  });
+
   test("tells of a channel that has closed behind its frames, and of nothing out of turn", () => {
     const { inbox, handled, turns } = stage();
     for (const name of [1, 2, 3]) inbox.arrive(7, half(name));
@@ -78,8 +104,9 @@ describe("an inbox", () => {
     expect(overflowed).toEqual([]);
     inbox.arrive(7, Uint8Array.of(3));
     expect(overflowed).toEqual([7]);
+    inbox.arrive(9, Uint8Array.of(4));
     turns();
-    expect(handled).toEqual(["7 1", "8 2"]);
+    expect(handled).toEqual(["7 1", "8 2", "9 4"]);
   });
 
   test("what was dealt with makes room again", () => {
