@@ -14,8 +14,8 @@ export class DecodeError extends Error {
 }
 
 const INITIAL_CAPACITY = 256;
-/** A writer that once held something huge does not keep the memory for it. */
-const KEPT_CAPACITY_MAX = 1024 * 1024;
+/** A writer that once held something huge does not keep the memory for it. A full record of the log is no such thing. */
+const KEPT_CAPACITY_MAX = 2 * 1024 * 1024;
 /** Strings up to this length are cheaper to walk here than to hand to the platform (measured). */
 export const SHORT_STRING_MAX = 16;
 /** And so is copying up to this many bytes, since the platform wants a view of them. */

@@ -85,8 +85,10 @@ export class OrderedKeys {
     }
     this.#settle(chunk);
     const at = this.#searchWords(chunk, key, false);
-    // Keys that come in order fill one chunk after the other.
-    this.#split(index, at === CHUNK_SLOTS ? CHUNK_SLOTS : CHUNK_SLOTS / 2, key);
+    // Keys that come in order fill one chunk after the other, also where there are some above them, as the reserved ones
+    // are above all. While no slot is given back they count up: the key below this one came just before it.
+    const isNext = at === CHUNK_SLOTS || (at > 0 && chunk.cells[at * 2 - 1] === slot - 1);
+    this.#split(index, isNext ? at : CHUNK_SLOTS / 2, key);
     this.add(slot, key);
   }
 

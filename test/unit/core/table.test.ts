@@ -267,3 +267,35 @@ test("an lsn that does not ascend is our own bug", () => {
   expect(() => table.set(entry("k"), 2)).toThrow(InvariantError);
   expect(table.set(entry("k"), 3)).not.toBe(NO_SLOT);
 });
+
+/** How long the pieces are that the order is kept in. */
+function piecesOf(table: EntryTable): number[] {
+  const lengths: number[] = [];
+  let key: Uint8Array | undefined;
+  for (let piece = table.orderAbove(key); piece !== undefined; piece = table.orderAbove(key)) {
+    lengths.push(piece.cells.length / 2);
+    key = table.keyAt(piece.cells.at(-1)!).slice();
+  }
+  return lengths;
+}
+
+test.each([
+  ["nothing above them", 0],
+  ["a key above them all", 1],
+  ["many keys above them all", 300],
+])("keys that come in order fill one piece of the order after the other, with %s", (_, above) => {
+  const table = new EntryTable();
+  let lsn = 0;
+  for (let index = 0; index < above; index += 1) {
+    lsn += 1;
+    table.set({ ...entry("?"), key: Uint8Array.of(0xff, index >> 8, index & 0xff), seq: lsn }, lsn);
+  }
+  for (let index = 0; index < 10_240; index += 1) {
+    lsn += 1;
+    table.set(entry(numbered(index), { seq: lsn }), lsn);
+    // Whoever reads puts in order what waits.
+    if (index % 100 === 0) table.range({ reverse: true }).next();
+  }
+  expect(keysOf(table.range())).toEqual(Array.from({ length: 10_240 }, (__, index) => numbered(index)));
+  expect(piecesOf(table).filter((length) => length < 512).length).toBeLessThanOrEqual(3);
+});
