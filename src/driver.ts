@@ -244,6 +244,8 @@ export class Driver {
     this.#resolve();
     for (const event of this.#replicator.takeEvents()) this.#handle(event);
     this.#options.onStep();
+    // What waited for the disk.
+    this.#takeTurn();
   }
 
   #resolve(): void {
@@ -284,18 +286,18 @@ export class Driver {
 
   /** What is left of this turn is for others; in the next one goes on what had to be left. */
   #takeTurn(): void {
-    if (this.#isTurnDue || !(this.#inbox.wantsTurn || this.#hasMoreToSend)) return;
+    if (this.#isTurnDue || !(this.#inbox.wantsTurn || this.#isReplicatorBehind)) return;
     this.#isTurnDue = true;
     this.#options.timers.after(0, () => {
       this.#isTurnDue = false;
       this.#inbox.turn();
-      if (this.#hasMoreToSend) this.#replicator.turn();
+      if (this.#isReplicatorBehind) this.#replicator.turn(this.#options.clock.now());
       this.wake();
     });
   }
 
-  get #hasMoreToSend(): boolean {
-    return this.#replicator.wantsTurn && this.#failure === undefined;
+  get #isReplicatorBehind(): boolean {
+    return this.#replicator.wantsTurn && !this.#stopped && this.#failure === undefined;
   }
 
   #scheduleTick(): void {

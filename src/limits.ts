@@ -86,8 +86,10 @@ export const READY_OPS_MAX = 8000;
 export const DIGEST_BUCKETS = 2048;
 /** Changes that wait for one watcher; one more and it has lagged. */
 export const WATCH_QUEUE_MAX = 16_384;
-/** Entries that one tick expires; more wait for the next one. Readers do not see them in any case. */
-export const EXPIRE_ENTRIES_MAX = 1000;
+/** Entries that one turn of the event loop expires; more wait for the next one. Readers do not see them in any case. */
+export const EXPIRE_ENTRIES_MAX = 100;
+/** Tombstones that one turn of the event loop collects. */
+export const COLLECT_ENTRIES_MAX = 100;
 /** Bytes of the changes that wait for one watcher, previous values included. */
 export const WATCH_QUEUE_BYTES_MAX = 64 * 1024 * 1024;
 /** Calls that wait for peers (write concern, `reached`, `settled`) at one time; one more is refused. */

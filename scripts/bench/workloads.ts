@@ -9,6 +9,7 @@ import { checkpoint, opening } from "./workloads/open.ts";
 import { reads } from "./workloads/reads.ts";
 import { bootstrap, catchUp, difference, idle, latency, live, turns } from "./workloads/replication.ts";
 import { settle } from "./workloads/settle.ts";
+import { upkeep } from "./workloads/upkeep.ts";
 import { ycsb } from "./workloads/ycsb.ts";
 
 export const WORKLOADS: readonly Workload[] = [
@@ -19,6 +20,7 @@ export const WORKLOADS: readonly Workload[] = [
   batches,
   opening,
   checkpoint,
+  upkeep,
   bootstrap,
   catchUp,
   difference,

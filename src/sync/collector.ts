@@ -5,7 +5,7 @@
 import type { CoreState } from "../core/core-state.ts";
 import { NO_SLOT, type Slot } from "../core/table.ts";
 import type { VersionVector } from "../core/version-vector.ts";
-import { ROUND_MS, SWEEP_POSITIONS } from "../limits.ts";
+import { COLLECT_ENTRIES_MAX, ROUND_MS, SWEEP_POSITIONS } from "../limits.ts";
 import { type Lsn, type Millis, type NodeId, nodeIdOf } from "../types.ts";
 import type { Durable } from "./claims.ts";
 import { Collection } from "./collection.ts";
@@ -50,6 +50,8 @@ export class Collector {
   #hasNews = false;
   /** What may go, and how far the sweep for it has come. */
   #sweep: { readonly released: VersionVector; cursor: Lsn } | undefined;
+  /** The last step of the sweep took as many as one may. */
+  #isBehind = false;
   /** What the next sweep is for: of a large store the present one may take longer than a round. */
   #released: VersionVector | undefined;
 
@@ -97,6 +99,17 @@ export class Collector {
       this.#sweep = { released: this.#released, cursor: 0 };
       this.#released = undefined;
     }
+    // Else it goes on in turns.
+    if (!this.#isBehind) this.sweep(now);
+  }
+
+  /** Whether there is more to collect than a step takes: `sweep` need not wait for the tick. */
+  get isBehind(): boolean {
+    return this.#isBehind;
+  }
+
+  /** A step of the sweep, if there is one. */
+  sweep(now: Millis): void {
     if (this.#sweep !== undefined) this.#sweepOn(this.#sweep, now);
   }
 
@@ -115,7 +128,7 @@ export class Collector {
     const { table } = this.#options.state;
     const slowest = now + Math.min(0, ...Array.from(this.#host.sessions(), ({ peer }) => peer?.clockOffsetMs ?? 0));
     const tombstones: Slot[] = [];
-    for (let n = 0; n < SWEEP_POSITIONS; n += 1) {
+    for (let n = 0; n < SWEEP_POSITIONS && tombstones.length < COLLECT_ENTRIES_MAX; n += 1) {
       const slot = table.nextChange(sweep.cursor);
       if (slot === NO_SLOT) {
         this.#sweep = undefined;
@@ -124,6 +137,7 @@ export class Collector {
       sweep.cursor = table.lsnAt(slot);
       if (table.isTombstone(slot) && this.#mayGo(slot, sweep.released, slowest)) tombstones.push(slot);
     }
+    this.#isBehind = tombstones.length === COLLECT_ENTRIES_MAX;
     if (tombstones.length > 0) this.#host.collect(tombstones);
   }
 

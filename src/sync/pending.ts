@@ -46,6 +46,11 @@ export class Pending {
     return first?.isDue === true || this.#records.length > 1;
   }
 
+  /** A whole record waits for the one before it. */
+  get isLong(): boolean {
+    return this.#records.length > 1;
+  }
+
   /**
    * Adds a unit whose ops have just been executed: to the last record if it has room, else to a new one.
    *

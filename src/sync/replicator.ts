@@ -418,15 +418,25 @@ export class Replicator {
 
   // ---- in: time ------------------------------------------------------------------------------
 
-  /** Whether there is more to send than this turn of the event loop is to take: `turn` is to be called in another one. */
+  /** Whether there is more to do than this turn of the event loop is to take: `turn` is to be called in another one. */
   get wantsTurn(): boolean {
-    return this.#pace.isBehind;
+    return this.#pace.isBehind || this.#isUpkeepBehind;
   }
 
   /** Goes on with what `wantsTurn` is about. */
-  turn(): void {
-    this.#pace.nextTurn();
-    for (const { peer } of this.#seats.sessions) peer?.outbound.pump(this.#durable);
+  turn(now: Millis): void {
+    if (this.#pace.isBehind) {
+      this.#pace.nextTurn();
+      for (const { peer } of this.#seats.sessions) peer?.outbound.pump(this.#durable);
+    }
+    if (!this.#isUpkeepBehind) return;
+    this.#writer.expire(now);
+    this.#collector.sweep(now);
+  }
+
+  /** It may take its time: no faster than the disk. */
+  get #isUpkeepBehind(): boolean {
+    return (this.#writer.hasExpired || this.#collector.isBehind) && !this.#writer.isBehind;
   }
 
   /** Called every TICK_MS: ends waits, expires entries, tells acks, probes silent peers and drops dead ones. */
@@ -434,7 +444,8 @@ export class Replicator {
     this.#tick += 1;
     this.#pace.nextTurn();
     this.#writer.hurry();
-    this.#writer.expire(now);
+    // Else it goes on in turns.
+    if (!this.#writer.hasExpired) this.#writer.expire(now);
     if (this.#seats.size > PEERS_CROWDED && this.#tick % THIN_TICKS === 0) this.#letGo(this.#seats.spare());
     this.#collector.tick(this.#tick, now);
     this.#settler.tick(this.#sessions.values(), this.#tick);

@@ -76,6 +76,7 @@ export class StateWriter {
   #expiredAt: Millis = 0;
   #changeNumber = 0;
   #frontierVersion = 0;
+  #hasExpired = false;
 
   constructor({ state, limits, isReadable, isWatched = () => true, admit, wholes }: StateWriterOptions) {
     this.#state = state;
@@ -87,6 +88,16 @@ export class StateWriter {
     this.#clock = new HybridLogicalClock(Math.max(state.lease, state.highestStamp));
     this.#pending = new Pending(state);
     this.#openedLsn = state.lsn;
+  }
+
+  /** More has expired than one step of `expire` takes. */
+  get hasExpired(): boolean {
+    return this.#hasExpired;
+  }
+
+  /** A whole record waits for the one that is on its way to the disk. */
+  get isBehind(): boolean {
+    return this.#pending.isLong;
   }
 
   get hasReady(): boolean {
@@ -292,7 +303,8 @@ export class StateWriter {
       unit.changes.push(change);
     }
     // All that anybody has seen expired is a tombstone: a wall clock that was far ahead for a while has no say any more.
-    if (slots.length < EXPIRE_ENTRIES_MAX) this.#expiredAt = 0;
+    this.#hasExpired = slots.length === EXPIRE_ENTRIES_MAX;
+    if (!this.#hasExpired) this.#expiredAt = 0;
     this.#finish(unit, undefined);
   }
 

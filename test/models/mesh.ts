@@ -247,7 +247,7 @@ export class Mesh {
   turn(index: number): boolean {
     const node = this.node(index);
     if (!node.replicator.wantsTurn) return false;
-    node.replicator.turn();
+    node.replicator.turn(this.now + node.skewMs);
     this.#collect(node);
     return true;
   }

@@ -1,12 +1,20 @@
 /** No turn of the event loop becomes long: what is sent and applied in one step is bounded, and is whole batches all the same. */
 import { describe, expect, test } from "vitest";
 import { stampAt } from "../../../src/hybrid-logical-clock.ts";
-import { BULK_ENTRIES, PART_ENTRIES, STAGED_ENTRIES_MAX } from "../../../src/limits.ts";
+import {
+  BULK_ENTRIES,
+  COLLECT_ENTRIES_MAX,
+  EXPIRE_ENTRIES_MAX,
+  PART_ENTRIES,
+  READY_OPS_MAX,
+  STAGED_ENTRIES_MAX,
+} from "../../../src/limits.ts";
 import { FLOW_LIMITS } from "../../../src/sync/flow.ts";
 import { Inbound } from "../../../src/sync/inbound.ts";
 import type { Page } from "../../../src/sync/messages.ts";
 import { type Entry, type Epoch, makeOrigin, type NodeId } from "../../../src/types.ts";
 import { Mesh } from "../../models/mesh.ts";
+import { NOW, OneReplicator } from "./one-replicator.ts";
 
 const AUTHOR = makeOrigin("author" as NodeId, "00000000000000cc" as Epoch);
 
@@ -129,5 +137,73 @@ describe("a catch-up", () => {
     // Two pages of 128 KiB with their overhead, and the one that the turn ended in.
     expect(most).toBeLessThan(6000);
     expect(most).toBeGreaterThan(500);
+  });
+});
+
+describe("what expires or may go at one moment", () => {
+  /** All of `count` entries have expired, and all that was before is durable. */
+  function expired(count: number): OneReplicator {
+    const limits = { maxKeyBytes: 20, maxValueBytes: 1000, maxKeys: 1e6, maxBytes: 1e9, maxDriftMs: 60_000 };
+    const one = new OneReplicator({ limits, members: () => ["own" as NodeId], roundMs: 50, repairs: false });
+    const writes = Array.from({ length: count }, (_, n) => ({
+      key: Buffer.from(`k${n}`),
+      value: Uint8Array.of(1),
+      expiresAt: NOW + 1000,
+    }));
+    one.replicator.write(writes, NOW);
+    one.commit();
+    one.now += 2000;
+    return one;
+  }
+
+  test("goes in portions, turn after turn, without waiting for ticks", () => {
+    const count = 5 * EXPIRE_ENTRIES_MAX + 1;
+    const one = expired(count);
+    const { table } = one.state;
+    one.tick();
+    for (let step = 1; step <= 5; step += 1) {
+      expect([table.tombstones, one.replicator.wantsTurn]).toEqual([step * EXPIRE_ENTRIES_MAX, true]);
+      one.replicator.turn(one.now);
+    }
+    expect([table.tombstones, one.replicator.wantsTurn]).toEqual([count, false]);
+
+    one.commit();
+    one.now += 60_000;
+    const left = [];
+    for (one.tick(2); table.tombstones > 0 && left.length < 100; one.replicator.turn(one.now)) {
+      expect(one.replicator.wantsTurn).toBe(table.tombstones > 0);
+      left.push(table.tombstones);
+    }
+    expect(table.tombstones).toBe(0);
+    for (let step = 1; step < left.length; step += 1) {
+      expect(left[step - 1]! - left[step]!).toBe(COLLECT_ENTRIES_MAX);
+    }
+    expect(left.length).toBeGreaterThan(4);
+  });
+
+  test("a tick takes no portion of its own while turns do", () => {
+    const one = expired(3 * EXPIRE_ENTRIES_MAX);
+    one.tick(2);
+    expect(one.state.table.tombstones).toBe(EXPIRE_ENTRIES_MAX);
+  });
+
+  test("waits for the disk once there is a whole record for it", () => {
+    const count = 3 * READY_OPS_MAX;
+    const one = expired(count);
+    const { replicator, state } = one;
+    const goOn = (): number => {
+      for (let turns = 0; replicator.wantsTurn && turns < count; turns += 1) replicator.turn(one.now);
+      return state.table.tombstones;
+    };
+    one.tick();
+    expect(goOn()).toBe(READY_OPS_MAX + EXPIRE_ENTRIES_MAX);
+    one.commit();
+    one.tick();
+    expect(goOn()).toBe(2 * (READY_OPS_MAX + EXPIRE_ENTRIES_MAX));
+    while (state.table.tombstones < count) {
+      one.commit();
+      goOn();
+    }
+    expect(state.table.live).toBe(0);
   });
 });
