@@ -20,6 +20,7 @@ import type { SessionId } from "../sync/committed.ts";
 import { isNearer } from "../sync/room.ts";
 import type { Channel, Transport, TransportHost } from "../transport.ts";
 import type { NodeId } from "../types.ts";
+import { isBusy, jittered, nothing, type Remote, Remotes, type Target } from "./remotes.ts";
 
 export interface ConnectionsOptions {
   readonly transport: Transport;
@@ -40,45 +41,16 @@ export interface ConnectionsOptions {
   readonly onRefused?: (reason: string, detail: string) => void;
 }
 
-/** A replica that we know of. */
-export interface Target {
-  readonly nodeId: string;
-  readonly addresses: readonly string[];
-}
-
 /** How often seeds are asked for, and waiting peers are looked at; most of the time events are quicker. */
 const ROUND_MS = 2000;
 const ROAM_MS = 60_000;
 /** With more replicas than these each roams less often, so that all together do as often: what one of them finds, all hear of. */
 const ROAMERS = 100;
 const DIAL_MS_MAX = 10_000;
-const BACKOFF_MS_MIN = 250;
-const BACKOFF_MS_MAX = 30_000;
-/** After a refusal that only a change of configuration can lift. */
-const REFUSED_MS = 300_000;
-/** Where one that was lost is back, others may be: they are dialed within so long, whatever they were to wait. */
-const HURRY_MS = 50;
-/** Not more often, so that one that comes and goes does not make us dial those who stay away. */
-const HURRY_GAP_MS = 2000;
 /** A session that lasted this long was a success; a shorter one counts as a failed attempt. */
 const STABLE_MS = 5000;
 
 const REFUSALS: readonly string[] = ["cluster-mismatch", "protocol-version", "unauthenticated"];
-
-interface Remote {
-  readonly address: string;
-  /** Who is there, or was when last seen; undefined while nobody has said. */
-  nodeId: string | undefined;
-  state: "idle" | "waiting" | "dialing" | "open";
-  /** Attempts that failed since the last stable session. */
-  failures: number;
-  /** It waits because it could not be reached, and not because it has refused us. */
-  isLost: boolean;
-  /** Beyond the degree. */
-  roaming: boolean;
-  /** Gives up what `state` says. */
-  stop: () => void;
-}
 
 interface Session {
   /** Set if we dialed. */
@@ -93,23 +65,22 @@ const inService = new WeakSet<Transport>();
 export class Connections {
   readonly #options: ConnectionsOptions;
   #hasTransport = false;
-  readonly #remotes = new Map<string, Remote>();
+  readonly #remotes: Remotes;
   readonly #sessions = new Map<SessionId, Session>();
   /** The ends of sessions that came while `onChannel` was still to return their name. */
   readonly #endedEarly = new Map<SessionId, { nodeId: string | undefined; code: string }>();
   readonly #own = new Set<string>();
   #targets: readonly Target[] = [];
-  /** What `#remotes` is made of. */
-  #learned: { readonly targets: readonly Target[]; readonly seeds: readonly string[] } | undefined;
   #handingOver = false;
   #cancelRound: () => void = nothing;
   #cancelSoon: (() => void) | undefined;
   #cancelRoam: (() => void) | undefined;
-  #cancelHurryGap: (() => void) | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: ConnectionsOptions) {
     this.#options = options;
+    const { timers, random, nodeId } = options;
+    this.#remotes = new Remotes({ timers, random, nodeId, own: this.#own, onIdle: () => this.#soon() });
   }
 
   /**
@@ -159,11 +130,11 @@ export class Connections {
     const entry = this.#sessions.get(session) ?? this.#track(session, undefined);
     entry.nodeId = nodeId;
     if (entry.remote !== undefined) entry.remote.nodeId = nodeId;
-    const ofIt = [...this.#remotes.values()].filter((remote) => remote.nodeId === nodeId);
-    if (ofIt.some(({ failures }) => failures > 0)) this.#hurry();
+    const ofIt = [...this.#remotes].filter((remote) => remote.nodeId === nodeId);
+    if (ofIt.some(({ failures }) => failures > 0)) this.#remotes.hurry();
     entry.cancelStable();
     entry.cancelStable = this.#options.timers.after(STABLE_MS, () => {
-      for (const remote of this.#remotes.values()) if (remote.nodeId === nodeId) remote.failures = 0;
+      for (const remote of this.#remotes) if (remote.nodeId === nodeId) remote.failures = 0;
     });
   }
 
@@ -187,8 +158,8 @@ export class Connections {
       this.#leave(entry.remote, code);
     } else if (!this.#isConnected(nodeId)) {
       // The other side dials again too: not both at the same moment.
-      for (const remote of this.#remotes.values()) {
-        if (remote.state === "idle" && nodeId !== undefined && remote.nodeId === nodeId) this.#backOff(remote);
+      for (const remote of this.#remotes) {
+        if (remote.state === "idle" && nodeId !== undefined && remote.nodeId === nodeId) this.#remotes.backOff(remote);
       }
     }
     this.#soon();
@@ -204,9 +175,8 @@ export class Connections {
     this.#cancelRound();
     this.#cancelSoon?.();
     this.#cancelRoam?.();
-    this.#cancelHurryGap?.();
     for (const { cancelStable } of this.#sessions.values()) cancelStable();
-    for (const { state, stop } of this.#remotes.values()) if (state !== "open") stop();
+    this.#remotes.close();
     if (!this.#hasTransport) return;
     await this.#options.transport.close();
     inService.delete(this.#options.transport);
@@ -215,7 +185,7 @@ export class Connections {
   /** Looks at everybody, now and from time to time. */
   #round(): void {
     this.#reconcile();
-    this.#cancelRound = this.#options.timers.after(this.#jittered(ROUND_MS), () => this.#round());
+    this.#cancelRound = this.#options.timers.after(jittered(ROUND_MS, this.#options.random), () => this.#round());
   }
 
   /** Looks at everybody once this turn is over, however often it is asked to. */
@@ -228,14 +198,14 @@ export class Connections {
   }
 
   #reconcile(): void {
-    this.#learn();
+    this.#remotes.learn(this.#targets, [...this.#options.transport.seeds()]);
     const candidates = this.#candidates();
     const successor = this.#successor(candidates);
     if (successor?.state === "idle") this.#dial(takeAt(candidates, candidates.indexOf(successor)), false);
     const { degree = PEERS_SOUGHT } = this.#options;
     // One place stays free, for whoever needs it.
     let free = Math.min(degree, this.#maxPeers - 1) - this.#count();
-    for (const remote of this.#remotes.values()) {
+    for (const remote of this.#remotes) {
       if (remote.roaming && (free > 0 || remote === successor)) {
         remote.roaming = false;
         free -= 1;
@@ -243,7 +213,7 @@ export class Connections {
     }
     for (; free > 0 && candidates.length > 0; free--) this.#dial(this.#draw(candidates), false);
     if (candidates.length > 0) {
-      this.#cancelRoam ??= this.#options.timers.after(this.#jittered(this.#roamMs), () => {
+      this.#cancelRoam ??= this.#options.timers.after(jittered(this.#roamMs, this.#options.random), () => {
         this.#cancelRoam = undefined;
         this.#roam();
       });
@@ -253,7 +223,7 @@ export class Connections {
   /** Moves the channel beyond the degree to somebody else. */
   #roam(): void {
     const candidates = this.#candidates();
-    for (const remote of this.#remotes.values()) if (remote.roaming && remote.state === "open") remote.stop();
+    for (const remote of this.#remotes) if (remote.roaming && remote.state === "open") remote.stop();
     if (candidates.length > 0 && this.#count() < this.#maxPeers) this.#dial(this.#draw(candidates), true);
     this.#soon();
   }
@@ -267,58 +237,20 @@ export class Connections {
       if (nearest === undefined || isNearer(own, nodeId, nearest.nodeId, 1)) nearest = { nodeId, remote };
     };
     for (const { nodeId, remote } of this.#sessions.values()) consider(nodeId, remote);
-    for (const remote of this.#remotes.values()) if (isBusy(remote)) consider(remote.nodeId, remote);
+    for (const remote of this.#remotes) if (isBusy(remote)) consider(remote.nodeId, remote);
     for (const remote of candidates) consider(remote.nodeId, remote);
     return nearest?.remote;
-  }
-
-  /** Brings `#remotes` up to date with the seeds and the targets, unless it is. */
-  #learn(): void {
-    const seeds = [...this.#options.transport.seeds()];
-    const learned = this.#learned;
-    if (learned?.targets === this.#targets && isSame(learned.seeds, seeds)) return;
-    this.#learned = { targets: this.#targets, seeds };
-    const wanted = new Map<string, string | undefined>();
-    for (const address of seeds) wanted.set(address, undefined);
-    for (const { nodeId, addresses } of this.#targets) {
-      if (nodeId !== this.#options.nodeId) for (const address of addresses) wanted.set(address, nodeId);
-    }
-    for (const address of this.#own) wanted.delete(address);
-    for (const [address, nodeId] of wanted) {
-      const known = this.#remotes.get(address);
-      if (known !== undefined) known.nodeId ??= nodeId;
-      else
-        this.#remotes.set(address, {
-          address,
-          nodeId,
-          state: "idle",
-          failures: 0,
-          isLost: false,
-          roaming: false,
-          stop: nothing,
-        });
-    }
-    for (const remote of this.#remotes.values()) {
-      if (wanted.has(remote.address)) continue;
-      if (isBusy(remote)) {
-        // Forgotten once it is over.
-        this.#learned = undefined;
-        continue;
-      }
-      remote.stop();
-      this.#remotes.delete(remote.address);
-    }
   }
 
   /** One address for each replica that is worth a dial now. */
   #candidates(): Remote[] {
     const taken = new Set<string | undefined>();
     for (const { nodeId } of this.#sessions.values()) taken.add(nodeId);
-    for (const remote of this.#remotes.values()) if (isBusy(remote)) taken.add(remote.nodeId);
+    for (const remote of this.#remotes) if (isBusy(remote)) taken.add(remote.nodeId);
     // Of the addresses whose replica is not known yet, each may be another one.
     taken.delete(undefined);
     const candidates: Remote[] = [];
-    for (const remote of this.#remotes.values()) {
+    for (const remote of this.#remotes) {
       if (remote.state !== "idle" || taken.has(remote.nodeId)) continue;
       candidates.push(remote);
       if (remote.nodeId !== undefined) taken.add(remote.nodeId);
@@ -388,41 +320,8 @@ export class Connections {
     remote.roaming = false;
     remote.stop = nothing;
     // Where we have found ourselves ("self") others may be the next time: behind the address of a balancer.
-    if (REFUSALS.includes(code)) this.#wait(remote, REFUSED_MS, false);
-    else this.#backOff(remote);
-  }
-
-  /**
-   * One that was lost is back, so the network may be whole again: ends the waits for the others, each of which has failures
-   * of its own to make up for. It costs one dial each, to which the degree applies, and their failures go on counting.
-   */
-  #hurry(): void {
-    if (this.#cancelHurryGap !== undefined) return;
-    this.#cancelHurryGap = this.#options.timers.after(HURRY_GAP_MS, () => {
-      this.#cancelHurryGap = undefined;
-    });
-    for (const remote of this.#remotes.values()) {
-      if (remote.state !== "waiting" || !remote.isLost) continue;
-      remote.stop();
-      this.#wait(remote, HURRY_MS, true);
-    }
-  }
-
-  #backOff(remote: Remote): void {
-    // The exponent is bounded because 2 ** 1100 is Infinity, and Infinity times a fraction of 0 is NaN.
-    const delayMs = Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** Math.min(remote.failures, 20));
-    remote.failures += 1;
-    this.#wait(remote, delayMs, true);
-  }
-
-  #wait(remote: Remote, delayMs: number, isLost: boolean): void {
-    remote.state = "waiting";
-    remote.isLost = isLost;
-    remote.stop = this.#options.timers.after(this.#jittered(delayMs), () => {
-      remote.state = "idle";
-      remote.stop = nothing;
-      this.#soon();
-    });
+    if (REFUSALS.includes(code)) this.#remotes.refused(remote);
+    else this.#remotes.backOff(remote);
   }
 
   #isConnected(nodeId: string | undefined): boolean {
@@ -433,7 +332,7 @@ export class Connections {
   /** Connections, and dials under way. Without the one that roams, and without those of others that have no name yet. */
   #count(): number {
     let count = 0;
-    for (const remote of this.#remotes.values()) if (isBusy(remote) && !remote.roaming) count += 1;
+    for (const remote of this.#remotes) if (isBusy(remote) && !remote.roaming) count += 1;
     for (const { remote, nodeId } of this.#sessions.values())
       if (remote === undefined && nodeId !== undefined) count += 1;
     return count;
@@ -447,26 +346,9 @@ export class Connections {
   get #roamMs(): number {
     return ROAM_MS * Math.max(1, this.#targets.length / ROAMERS);
   }
-
-  /** Between half of `ms` and `ms`: replicas that lost each other at one moment do not all come back at one. */
-  #jittered(ms: number): number {
-    return ms * (0.5 + this.#options.random.fraction() / 2);
-  }
 }
 
 /** Takes a candidate out of the list. */
 function takeAt(candidates: Remote[], index: number): Remote {
   return present(candidates.splice(index, 1)[0], "a candidate is taken from some");
-}
-
-function isSame(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((text, index) => text === b[index]);
-}
-
-function isBusy({ state }: Remote): boolean {
-  return state === "dialing" || state === "open";
-}
-
-function nothing(): void {
-  // There is nothing to stop.
 }

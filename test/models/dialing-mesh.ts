@@ -4,7 +4,8 @@
  */
 
 import { PEERS_CROWDED } from "../../src/limits.ts";
-import { Connections, type Target } from "../../src/peers/connections.ts";
+import { Connections } from "../../src/peers/connections.ts";
+import type { Target } from "../../src/peers/remotes.ts";
 import type { Random } from "../../src/random.ts";
 import { type Seated, whoIsSpare, whoMakesRoom } from "../../src/sync/room.ts";
 import type { Channel, ChannelReceiver, Transport, TransportHost } from "../../src/transport.ts";
