@@ -246,7 +246,13 @@ export const MUTATIONS: readonly Mutation[] = [
     "const SILENT_TICKS = 15_000 / TICK_MS;",
     "const SILENT_TICKS = Number.POSITIVE_INFINITY;",
   ),
-  edit("expired entries stay", 1000, "src/sync/replicator.ts", "this.#writer.expire(now);", ""),
+  edit(
+    "expired entries stay",
+    1000,
+    "src/sync/replicator.ts",
+    "if (!this.#writer.hasExpired) this.#writer.expire(now);",
+    "",
+  ),
   edit(
     "what waits for its author is sent only when the author goes",
     0,
@@ -461,6 +467,25 @@ export const MUTATIONS: readonly Mutation[] = [
     "",
     SUPPLY_TESTS,
   ),
+  edit(
+    "what is staged of a large transfer counts as applied",
+    0,
+    "src/sync/replicator.ts",
+    "if (inbound.stagedPages <= 1) session.framesApplied = session.framesReceived - inbound.stagedPages;",
+    "session.framesApplied = session.framesReceived;",
+    ["test/property/paged-catch-up.test.ts"],
+  ),
+  edit(
+    "a relay lets parts of merged entries wait as if they were records of members",
+    0,
+    "src/sync/outbound.ts",
+    "return via !== undefined && isMemberKey(key);",
+    "return via !== undefined && key[0] === 0xff;",
+    ["test/property/merge-kinds.test.ts"],
+  ),
+  edit("what has expired does not wait for the disk", 0, "src/sync/replicator.ts", " && !this.#writer.isBehind;", ";", [
+    "test/unit/sync/turns.test.ts",
+  ]),
 ].map(withOthers);
 
 /** Who else has to find what the simulator reaches too rarely. */
