@@ -101,8 +101,8 @@ export const HANDSHAKES_MAX = 64;
 export const INDEXED_BY_MAX = 1000;
 /** A catch-up of more entries than this asks for its turn, and what of them the peer holds already. */
 export const BULK_ENTRIES = 4096;
-/** How many entries one question of settling is about. */
-export const QUESTION_ENTRIES = 4000;
+/** How many entries one question of settling is about: some milliseconds of work for each side. */
+export const QUESTION_ENTRIES = 2500;
 /** A listing of keys and orders is closed with the bucket that reaches this size, bytes. */
 export const LISTING_BYTES = 256 * 1024;
 /** Entries, per session, that a peer is known to hold already, so that they are not sent; more are sent again. */

@@ -36,7 +36,7 @@ const COLLECT = { ...NONE, keys: 1, writes: 1, ticks: 5, seeded: true, deletesOn
 
 export const SCOPES: Readonly<Record<string, Scope>> = {
   hello: { ...NONE, replicas: 2, keys: 1, writes: 1, fromHello: true, links: PAIR },
-  // With a tick, for acks that nobody waits for come with it.
+  // Where there is a tick: acks that nobody waits for come with it.
   pair: { ...NONE, replicas: 2, keys: 1, writes: 2, ticks: 1, links: PAIR },
   "pair-cut": { ...NONE, replicas: 2, keys: 1, writes: 1, cuts: 1, links: PAIR },
   "pair-crash": { ...NONE, replicas: 2, keys: 1, writes: 1, crashes: 1, links: PAIR },
@@ -48,7 +48,7 @@ export const SCOPES: Readonly<Record<string, Scope>> = {
   "collect-put": { ...COLLECT, replicas: 2, writes: 2, deletesOnly: false, links: PAIR },
   line: { ...NONE, replicas: 3, keys: 1, writes: 2, links: LINE },
   "line-cut-crash": { ...NONE, replicas: 3, keys: 1, writes: 2, cuts: 1, crashes: 1, links: LINE },
-  ring: { ...NONE, replicas: 3, keys: 1, writes: 1, waits: 1, links: RING },
+  ring: { ...NONE, replicas: 3, keys: 1, writes: 1, waits: 1, ticks: 1, links: RING },
   "ring-batch": { ...NONE, replicas: 3, keys: 2, writes: 2, waits: 1, batches: true, links: RING },
   "collect-line": { ...COLLECT, replicas: 3, links: LINE },
   "ring-all": {

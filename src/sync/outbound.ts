@@ -20,7 +20,7 @@ import { RELAY_WAIT_TICKS, WaitingList } from "./waiting.ts";
 
 const NO_LINKS: ReadonlySet<NodeId> = new Set();
 /** What the peer holds already is passed by so many entries at a time, then others have their turn. */
-const PASSED_MAX = 20_000;
+const PASSED_MAX = 5000;
 /** What a page costs besides keys and values, per entry: a bound, for the window only. */
 const ENTRY_OVERHEAD_BYTES = 40;
 
