@@ -28,7 +28,8 @@ export function attacks(scale: Scale): readonly Attack[] {
 
 const TRICKS: readonly Attack[] = [
   raw("no secret: a frame of the protocol", "no-secret", (socket) => socket.send(frame(1, helloOf("mallory")))),
-  raw("no secret: rubbish", "no-secret", (socket) => socket.send(randomBytes(100))),
+  // Not with the first byte of a handshake, which would make it a malformed one.
+  raw("no secret: rubbish", "no-secret", (socket) => socket.send(Buffer.concat([Buffer.of(0xff), randomBytes(99)]))),
   raw("a short answer", "malformed", (socket) => socket.send(Buffer.of(0x58, 1, 2, 32))),
   raw("an answer with a proof of one byte", "malformed", (socket) =>
     socket.send(answer([randomBytes(32), "m", CLUSTER_ID, randomBytes(1)])),
