@@ -71,6 +71,7 @@ export function sampleOps(chance: Chance, value: (chance: Chance) => Uint8Array)
   const origin = sampleOrigin(chance);
   const others: StateOp[] = [
     { type: "cover", origin, seq: chance.integer() },
+    { type: "uncover", origin, seq: chance.integer() },
     { type: "ack", peer: sampleNodeId(chance), origin, seq: chance.below(100) },
     { type: "lease", stamp: 0 },
     { type: "expire", key: Buffer.from("k"), origin, seq: 1 + chance.below(9) },

@@ -15,6 +15,7 @@ export class Observer {
   /** The newest version of each key that was seen here. */
   readonly #held = new Map<string, Order>();
   readonly #covered = new Map<Origin, Seq>();
+  #origin: Origin;
   #lsn = 0;
   #highestStamp = 0;
   #ownStamp = 0;
@@ -29,6 +30,7 @@ export class Observer {
     this.#state = state;
     this.#who = who;
     this.#isSetBack = isSetBack;
+    this.#origin = state.origin;
     this.#walk(true);
     this.#checkCoverage();
   }
@@ -164,6 +166,9 @@ export class Observer {
   }
 
   #checkCoverage(): void {
+    // Only of an origin that was given up less is covered than before.
+    if (this.#state.origin !== this.#origin) this.#covered.delete(this.#origin);
+    this.#origin = this.#state.origin;
     for (const [origin, seq] of this.#state.covered) {
       const before = this.#covered.get(origin) ?? 0;
       if (seq === before) continue;

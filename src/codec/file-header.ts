@@ -2,8 +2,8 @@
 import { crc32 } from "node:zlib";
 import { type Epoch, isEpoch, isNodeId, type Lsn, type NodeId } from "../types.ts";
 
-/** What is written. Every version up to it is read. */
-const FORMAT_VERSION = { log: 1, snapshot: 2 };
+/** What is written. Every version up to it is read. Of a segment, 2 has a kind of op more than 1. */
+export const FORMAT_VERSION = { log: 2, snapshot: 2 };
 export const FILE_HEADER_BYTES = 192;
 /** Clusters have names as replicas do, with the same bound. */
 export const CLUSTER_ID_BYTES_MAX = 64;
@@ -32,7 +32,7 @@ export interface FileHeader {
 
 export type ParsedHeader =
   /** `crc` seeds the checksums of what follows. */
-  | { readonly type: "header"; readonly header: FileHeader; readonly crc: number }
+  | { readonly type: "header"; readonly version: number; readonly header: FileHeader; readonly crc: number }
   /** Intact, but of a version that this code does not know. */
   | { readonly type: "newer"; readonly version: number }
   | { readonly type: "bad" };
@@ -77,7 +77,8 @@ export function parseFileHeader(bytes: Uint8Array, kind: FileHeader["kind"]): Pa
   const clusterId = view.toString("utf8", 122, 122 + clusterBytes);
   const salt = view.toString("hex", 48, 56);
   const chain = view.readUInt32LE(12);
-  return { type: "header", header: { kind, number, records, lsn, epoch, salt, chain, nodeId, clusterId }, crc };
+  const header = { kind, number, records, lsn, epoch, salt, chain, nodeId, clusterId };
+  return { type: "header", version, header, crc };
 }
 
 function isCount(value: number | undefined): value is number {

@@ -19,6 +19,10 @@ const EXPIRE = 5;
 const ROTATE = 6;
 const COLLECT = 7;
 const FRONTIER = 8;
+/** Since format 2 of the segment. */
+const UNCOVER = 9;
+
+const KINDS_OF_COVERAGE = { cover: COVER, uncover: UNCOVER, frontier: FRONTIER };
 
 /** Appends the ops of one record to `writer`. */
 export function encodeOps(writer: ByteWriter, ops: readonly StateOp[]): void {
@@ -63,8 +67,9 @@ function encodeSets(writer: ByteWriter, entries: EntriesWriter, ops: readonly St
 function encodeOp(writer: ByteWriter, entries: EntriesWriter, op: Exclude<StateOp, { type: "set" }>): void {
   switch (op.type) {
     case "cover":
+    case "uncover":
     case "frontier":
-      writer.u8(op.type === "cover" ? COVER : FRONTIER);
+      writer.u8(KINDS_OF_COVERAGE[op.type]);
       entries.origin(op.origin);
       writer.varint(op.seq);
       return;
@@ -101,6 +106,8 @@ function decodeOp(reader: ByteReader, entries: EntriesReader, kind: number): Sta
       return { type: "frontier", origin: entries.origin(), seq: reader.varint() };
     case COVER:
       return { type: "cover", origin: entries.origin(), seq: reader.varint() };
+    case UNCOVER:
+      return { type: "uncover", origin: entries.origin(), seq: reader.varint() };
     case ACK:
       return { type: "ack", peer: readNodeId(reader), origin: entries.origin(), seq: reader.varint() };
     case LEASE: {

@@ -103,7 +103,7 @@ export class CoreState {
   }
 
   /**
-   * Executes one op. Safe to repeat in order: a set is compared again, acks replace, the others raise.
+   * Executes one op. Safe to repeat in order: a set is compared again, acks replace, uncover lowers, the others raise.
    * Our own sets raise our own coverage, since nobody else authors under our origin.
    */
   execute(op: StateOp): void {
@@ -113,6 +113,9 @@ export class CoreState {
         return;
       case "cover":
         this.covered.raise(op.origin, op.seq);
+        return;
+      case "uncover":
+        if (this.covered.get(op.origin) > op.seq) this.covered.replace(op.origin, op.seq);
         return;
       case "ack":
         this.#ackedBy(op.peer).replace(op.origin, op.seq);

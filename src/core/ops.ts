@@ -9,6 +9,8 @@ export type StateOp =
   | { readonly type: "set"; readonly entry: Entry }
   /** We cover every write of `origin` up to `seq` (invariant I2). Never lowers. */
   | { readonly type: "cover"; readonly origin: Origin; readonly seq: Seq }
+  /** We cover no write of `origin` beyond `seq` any more: the numbers from there on were used twice. Never raises. */
+  | { readonly type: "uncover"; readonly origin: Origin; readonly seq: Seq }
   /** The replica `peer` told us that it durably covers `origin` up to `seq`. May lower: it may have lost what it had. */
   | { readonly type: "ack"; readonly peer: NodeId; readonly origin: Origin; readonly seq: Seq }
   /** Stamps up to `stamp` may be issued from now on, so that a restart with a clock set back stays above them. Never lowers. */

@@ -38,8 +38,14 @@ export class PeerWaits {
     acks: number,
     signal: AbortSignal | undefined,
   ): Promise<T> {
-    const { replicator } = this.#source;
-    await Promise.all([durable, this.#waits.until(() => replicator.holders(origin, seq) >= acks, signal)]);
+    const { replicator, state } = this.#source;
+    let write = { origin, seq };
+    const isHeld = (): boolean => {
+      // Under a new epoch it was authored again: whoever covers its old number may mean another write.
+      if (write.origin !== state.origin) write = { origin: state.origin, seq: state.nextSeq - 1 };
+      return replicator.holders(write.origin, write.seq) >= acks;
+    };
+    await Promise.all([durable, this.#waits.until(isHeld, signal)]);
     return durable;
   }
 
@@ -62,9 +68,18 @@ export class PeerWaits {
     if (!Array.isArray(peers) || !peers.every(isNodeId)) {
       throw new ReplicaError("ERR_OPTION", "peers takes an array of nodeIds");
     }
-    const all = state.covered.clone();
+    let all = state.covered.clone();
+    let { origin } = state;
     const durable = driver.durable(state.lsn, undefined);
-    const isSettled = (): boolean => peers.every((peer) => replicator.ackedBy(peer).dominates(all));
+    const isSettled = (): boolean => {
+      // As above.
+      if (origin !== state.origin) {
+        origin = state.origin;
+        all = all.meet(state.covered);
+        all.raise(origin, state.nextSeq - 1);
+      }
+      return peers.every((peer) => replicator.ackedBy(peer).dominates(all));
+    };
     const settled = this.#waits.until(isSettled, signal);
     // What peers hold already they would acknowledge with their next tick.
     if (!isSettled()) {

@@ -29,7 +29,12 @@ export interface LogEnd {
   /** Begins the segment in which the log goes on. */
   readonly cut: Cut;
   /** The intact header of that segment and its checksum; absent if the file is missing or of no use. */
-  readonly segment?: { readonly header: FileHeader; readonly seed: number; readonly fileBytes: number };
+  readonly segment?: {
+    readonly header: FileHeader;
+    readonly version: number;
+    readonly seed: number;
+    readonly fileBytes: number;
+  };
   /** Behind the last good record. */
   readonly position: LogPosition;
   /** Closed in good order: everything is known to be durable. */
@@ -95,6 +100,8 @@ interface HeadedFile {
   readonly fileBytes: number;
   /** Absent: damaged. */
   readonly header?: FileHeader;
+  /** Of the format. */
+  readonly version: number;
   readonly seed: number;
 }
 
@@ -107,15 +114,15 @@ async function readHeaders(disk: Disk, directory: string, listing: Listing, iden
   const read = async (name: string, kind: FileHeader["kind"]): Promise<HeadedFile> => {
     const parsed = await readHeader(disk, `${directory}/${name}`, kind);
     const { fileBytes } = parsed;
-    if (parsed.type === "bad") return { fileBytes, seed: 0 };
-    const { header, crc: seed } = parsed;
+    if (parsed.type === "bad") return { fileBytes, version: 0, seed: 0 };
+    const { header, version, crc: seed } = parsed;
     if (header.nodeId !== identity.nodeId || header.clusterId !== identity.clusterId) {
       throw new ReplicaError(
         "ERR_FOREIGN_DIRECTORY",
         `${name} in ${directory} belongs to replica "${header.nodeId}" of cluster "${header.clusterId}"`,
       );
     }
-    return { fileBytes, header, seed };
+    return { fileBytes, header, version, seed };
   };
   const snapshots = new Map<number, HeadedFile>();
   const segments = new Map<number, HeadedFile>();
@@ -130,7 +137,8 @@ export async function readHeader(
   path: string,
   kind: FileHeader["kind"],
 ): Promise<
-  { type: "bad"; fileBytes: number } | { type: "header"; header: FileHeader; crc: number; fileBytes: number }
+  | { type: "bad"; fileBytes: number }
+  | { type: "header"; version: number; header: FileHeader; crc: number; fileBytes: number }
 > {
   return withFile(disk.open(path, "read"), async (file) => {
     const fileBytes = await file.size();
@@ -217,7 +225,7 @@ async function walkLog(
   let cut = start;
   while (cut.number <= last) {
     const { number } = cut;
-    const { header, seed = 0, fileBytes = 0 } = segments.get(number) ?? {};
+    const { header, version = 0, seed = 0, fileBytes = 0 } = segments.get(number) ?? {};
     if (header === undefined || !isContinuation(header, cut)) {
       // The header is synced before anything else is written: without records, it is a creation that was cut short.
       const isCutShort = header === undefined && segments.has(number) && fileBytes <= FILE_HEADER_BYTES;
@@ -238,7 +246,7 @@ async function walkLog(
     const next = segments.get(cut.number)?.header;
     const isWhole = scan.tail === "none" || (scan.tail === "torn" && next !== undefined && isContinuation(next, cut));
     const tail = isWhole ? "none" : number < last ? "damaged" : scan.tail;
-    const segment = { header, seed, fileBytes };
+    const segment = { header, version, seed, fileBytes };
     end = { cut: cutOf(header), segment, position: scan.end, closed: scan.closed, tail, unusable: [] };
     if (tail !== "none") return { ...end, unusable: behind(number) };
     isNextCertain = scan.sealed;

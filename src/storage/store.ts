@@ -98,7 +98,8 @@ export class Store {
     this.#release = release;
     this.#segmentBytes = options.segmentBytes ?? SEGMENT_BYTES;
     this.#checkpointBytes = options.checkpointBytes ?? CHECKPOINT_BYTES;
-    this.#rotateAtBytes = this.#segmentBytes;
+    // Ops that its format does not have are not written into a segment.
+    this.#rotateAtBytes = opened.wal?.isOutdated === true ? 0 : this.#segmentBytes;
     this.#checkpointAtBytes = this.#checkpointBytes - opened.logBytes;
   }
 

@@ -4,7 +4,7 @@
  * pages of a failed sync, so a second one that succeeds would prove nothing.
  */
 import type { ByteWriter } from "../codec/bytes.ts";
-import { encodeFileHeader, FILE_HEADER_BYTES, type FileHeader } from "../codec/file-header.ts";
+import { encodeFileHeader, FILE_HEADER_BYTES, type FileHeader, FORMAT_VERSION } from "../codec/file-header.ts";
 import { encodeOps } from "../codec/ops.ts";
 import { PAYLOAD_BYTES_MAX, RECORD_HEADER_BYTES, type RecordMark, sealRecord } from "../codec/records.ts";
 import type { StateOp } from "../core/ops.ts";
@@ -18,6 +18,8 @@ import type { LogPosition } from "./scan.ts";
 export interface OpenSegment extends LogPosition {
   readonly file: DiskFile;
   readonly header: FileHeader;
+  /** Of the format. */
+  readonly version: number;
   /** Seeds the checksums of its records. */
   readonly seed: number;
 }
@@ -71,6 +73,11 @@ export class Wal {
   /** Bytes in the current segment. */
   get segmentBytes(): number {
     return this.#offset;
+  }
+
+  /** Whether the current segment has a format that is no longer written. */
+  get isOutdated(): boolean {
+    return this.#segment.version < FORMAT_VERSION.log;
   }
 
   /** Bytes written since the log was opened. */
@@ -239,7 +246,8 @@ export async function createSegment(disk: Disk, directory: string, header: FileH
     throw error;
   }
   const { records, chain } = header;
-  return { file, header, seed: seedOf(bytes), offset: FILE_HEADER_BYTES, records, chain };
+  const version = FORMAT_VERSION.log;
+  return { file, header, version, seed: seedOf(bytes), offset: FILE_HEADER_BYTES, records, chain };
 }
 
 /** The checksum at the end of a header. */

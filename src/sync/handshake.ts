@@ -10,8 +10,8 @@ export interface Identity {
   readonly clusterId: string;
   /** Of this process. */
   readonly incarnation: string;
-  /** The first sequence number that we have not used. */
-  readonly nextSeq: Seq;
+  /** The first sequence number of ours that no peer can have seen. */
+  readonly unsentSeq: Seq;
 }
 
 export type HelloVerdict =
@@ -41,9 +41,9 @@ export function judge(hello: Hello, own: Identity): HelloVerdict {
     if (hello.epoch === own.epoch) return { type: "rotate", detail: "another live replica has the same origin" };
     return refused("identity-clash", `two replicas are named "${hello.nodeId}": give one of them another nodeId`);
   }
-  if (!isPlausible(hello.vector, makeOrigin(own.nodeId, own.epoch), own.nextSeq)) {
+  if (!isPlausible(hello.vector, makeOrigin(own.nodeId, own.epoch), own.unsentSeq)) {
     // A disk that was rolled back: peers hold writes of ours that we do not remember.
-    return { type: "rotate", detail: `"${hello.nodeId}" covers more of our writes than we have made` };
+    return { type: "rotate", detail: `"${hello.nodeId}" covers more of our writes than we have sent` };
   }
   return { type: "welcome" };
 }
@@ -66,8 +66,8 @@ export function replaces(fresh: Connection, used: Connection, own: NodeId, peer:
 }
 
 /** Whether coverage can be true: not of our own future, and not beyond what anybody can have written. */
-export function isPlausible(pairs: VectorPairs, own: Origin, nextSeq: Seq): boolean {
-  return pairs.every(([origin, seq]) => seq < SEQ_ABSURD && (origin !== own || seq < nextSeq));
+export function isPlausible(pairs: VectorPairs, own: Origin, unsentSeq: Seq): boolean {
+  return pairs.every(([origin, seq]) => seq < SEQ_ABSURD && (origin !== own || seq < unsentSeq));
 }
 
 /** A sequence number that no replica reaches by writing. */

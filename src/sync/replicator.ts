@@ -293,15 +293,17 @@ export class Replicator {
     assert(ready.lsn === this.#durable.lsn, "records become durable in order");
     this.#recordsInFlight -= 1;
     this.#durable.lsn = ready.end;
-    for (const [origin, seq] of ready.coverage) this.#durable.coverage.raise(origin, seq);
+    // Since it was made, our own origin may have been given up.
+    const coverage = ready.coverage.filter(([origin, seq]) => this.#state.covered.covers(origin, seq));
+    for (const [origin, seq] of coverage) this.#durable.coverage.raise(origin, seq);
     // What we cover by the word of a peer that has collected tombstones, we do not hold. Who is told that we
     // cover it has to know first that what it holds itself may be dead.
     this.#tellFrontier();
     // Of our own origin, marks and runs tell.
-    const ofOthers = ready.coverage.filter(([origin]) => origin !== this.#state.origin);
+    const ofOthers = coverage.filter(([origin]) => origin !== this.#state.origin);
     for (const session of this.#seats.sessions) {
       this.#acks.covered(session, ofOthers);
-      session.peer?.outbound.covered(ready.coverage);
+      session.peer?.outbound.covered(coverage);
       this.#showOwn(session);
       session.peer?.outbound.forward(ready, this.#durable, this.#tick);
       this.#acks.persisted(session);
@@ -700,6 +702,7 @@ export class Replicator {
   #rotate(why: string, now: Millis): void {
     const { origin } = this.#state;
     this.#writer.rotate(this.#options.nextEpoch(epochOf(origin)), now);
+    this.#durable.coverage.replace(origin, this.#state.covered.get(origin));
     this.#events.push({ type: "rotated", detail: `${why}: "${nodeIdOf(origin)}" goes on under a new epoch` });
     for (const session of [...this.#sessions.values()]) this.#end(session, "new-epoch", why);
     this.#unfinished.clear();

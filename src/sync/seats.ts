@@ -4,7 +4,7 @@
  */
 import type { CoreState } from "../core/core-state.ts";
 import { PEERS_MAX } from "../limits.ts";
-import { epochOf, makeOrigin, type NodeId, nodeIdOf } from "../types.ts";
+import { epochOf, makeOrigin, type NodeId, nodeIdOf, type Origin, type Seq } from "../types.ts";
 import { type HelloVerdict, judge, replaces } from "./handshake.ts";
 import type { ByeCode, Hello } from "./messages.ts";
 import { type Seated, whoIsSpare, whoMakesRoom } from "./room.ts";
@@ -36,9 +36,12 @@ export class Seats {
   readonly #sessions = new Map<NodeId, Session>();
   /** The process that the last session of each peer took over from. */
   readonly #replacedIncarnations = new Map<NodeId, string>();
+  /** The first write of ours that nobody can have, as it was when there was a session last. */
+  #unsent: { readonly origin: Origin; readonly seq: Seq };
 
   constructor(options: SeatsOptions) {
     this.#options = options;
+    this.#unsent = this.#nextWrite;
   }
 
   get size(): number {
@@ -64,7 +67,9 @@ export class Seats {
 
   /** Returns whether the session had the seat. */
   leave(nodeId: NodeId, session: Session): boolean {
-    return this.#sessions.get(nodeId) === session && this.#sessions.delete(nodeId);
+    if (this.#sessions.get(nodeId) !== session) return false;
+    this.#unsent = this.#nextWrite;
+    return this.#sessions.delete(nodeId);
   }
 
   /** Judges a hello and, if there is a session with the same peer, which of the two is kept. Gives no seat yet. */
@@ -76,7 +81,7 @@ export class Seats {
     }
     const { state, clusterId, incarnation } = this.#options;
     const nodeId = nodeIdOf(state.origin);
-    const identity = { nodeId, epoch: epochOf(state.origin), clusterId, incarnation, nextSeq: state.nextSeq };
+    const identity = { nodeId, epoch: epochOf(state.origin), clusterId, incarnation, unsentSeq: this.#unsentSeq };
     const verdict = judge(hello, identity);
     if (verdict.type !== "welcome") return verdict;
     const used = this.#sessions.get(hello.nodeId);
@@ -90,6 +95,20 @@ export class Seats {
       return { type: "refused", code: "identity-clash", detail: clash };
     }
     return { type: "welcome", leaver: { session: used, code: "duplicate", detail } };
+  }
+
+  get #nextWrite(): { readonly origin: Origin; readonly seq: Seq } {
+    const { origin, nextSeq } = this.#options.state;
+    return { origin, seq: nextSeq };
+  }
+
+  /**
+   * No peer can cover this write of ours or a later one. What was written while nobody was there does not count: a
+   * replica that was rolled back and has written since is to notice that a peer has other writes of the same numbers.
+   */
+  get #unsentSeq(): Seq {
+    const next = this.#nextWrite;
+    return this.size > 0 || this.#unsent.origin !== next.origin ? next.seq : this.#unsent.seq;
   }
 
   /** Of a crowded replica, a peer that will not be missed. */

@@ -71,7 +71,8 @@ export class StateWriter {
   readonly #wholes: Wholes | undefined;
   readonly #clock: HybridLogicalClock;
   readonly #pending: Pending;
-  readonly #openedLsn: Lsn;
+  /** What there was when the directory was opened. */
+  readonly #opened: { readonly origin: Origin; readonly seq: Seq; readonly lsn: Lsn };
   /** The latest time by which somebody may have seen an entry expired that still has its value. */
   #expiredAt: Millis = 0;
   #changeNumber = 0;
@@ -87,7 +88,7 @@ export class StateWriter {
     this.#wholes = wholes;
     this.#clock = new HybridLogicalClock(Math.max(state.lease, state.highestStamp));
     this.#pending = new Pending(state);
-    this.#openedLsn = state.lsn;
+    this.#opened = { origin: state.origin, seq: state.nextSeq - 1, lsn: state.lsn };
   }
 
   /** More has expired than one step of `expire` takes. */
@@ -310,17 +311,19 @@ export class StateWriter {
 
   /**
    * Goes on under a new epoch. What was written since the directory was opened is authored again with
-   * its own stamps; older writes may be dead elsewhere and are left alone.
+   * its own stamps; older writes may be dead elsewhere and are left alone. Peers may have other writes under the numbers
+   * that were used since: those we do not cover.
    *
    * @param epoch  sorts above the present one, so that the new versions beat the old ones
    */
   rotate(epoch: Epoch, now: Millis): void {
     const { table, origin: old } = this.#state;
     const again: Entry[] = [];
-    for (let slot = table.nextChange(this.#openedLsn); slot !== NO_SLOT; slot = table.nextChange(table.lsnAt(slot))) {
+    for (let slot = table.nextChange(this.#opened.lsn); slot !== NO_SLOT; slot = table.nextChange(table.lsnAt(slot))) {
       if (table.originAt(slot) === old) again.push(this.#state.entryAt(slot));
     }
     const unit = new UnitBuilder();
+    this.#execute({ type: "uncover", origin: old, seq: old === this.#opened.origin ? this.#opened.seq : 0 }, unit);
     this.#execute({ type: "rotate", epoch }, unit);
     this.#finish(unit, undefined);
     const { origin } = this.#state;

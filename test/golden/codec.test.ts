@@ -117,6 +117,7 @@ const HELLO_WITHOUT_FEATURES =
 const ops: readonly [StateOp[], string][] = [
   [entries.map((entry) => ({ type: "set", entry })), "0103080001610123456789abcdef808080b4e59faf0c016b012a1d016b02010362c3a9fedcba9876543210ac04e40180d095ffbc31016b00"],
   [[{ type: "cover", origin: A, seq: 5 }], "020001610123456789abcdef05"],
+  [[{ type: "uncover", origin: A, seq: 5 }], "090001610123456789abcdef05"],
   [[{ type: "ack", peer: "p" as NodeId, origin: A, seq: 128 }], "0301700001610123456789abcdef8001"],
   [[{ type: "lease", stamp: STAMP }], "04808080daf2cf9706"],
   [[{ type: "expire", key, origin: A, seq: 1 }], "05016b0001610123456789abcdef01"],

@@ -1,5 +1,5 @@
 /**
- * A small store, byte by byte as it is on disks: a log of format 1, and snapshots of format 1 and 2. If this fails, old directories cannot be read any more:
+ * A small store, byte by byte as it is on disks: logs and snapshots of format 1 and 2. If this fails, old directories cannot be read any more:
  * raise the format version and add files, never change these.
  */
 import { readFileSync } from "node:fs";
@@ -11,8 +11,13 @@ import { readLog, readSnapshot } from "./storage/independent-reader.ts";
 
 const LOG = "0000000002.log";
 const SNAPSHOT = "0000000002.snapshot";
-/** Of which format 1 is read and no longer written. */
-const FORMATS = ["0000000002.snapshot-1", "0000000002.snapshot-2"];
+/** Files of one store, the formats of its log and of its snapshot in their names. Only the last ones are still written. */
+const STORES = ["log-1.snapshot-1", "log-1.snapshot-2", "log-2.snapshot-2"].map((formats) => ({
+  formats,
+  log: `${formats.slice(0, 5)}.log`,
+  snapshot: `${formats}.snapshot`,
+}));
+const WRITTEN = STORES[2]!;
 const OTHER = "other/00000000000000bb" as Origin;
 
 async function write(): Promise<{ disk: MemoryDisk; opened: OpenedStore }> {
@@ -60,19 +65,19 @@ const golden = (name: string): Buffer =>
   Buffer.from(readFileSync(new URL(`storage/${name}.hex`, import.meta.url), "utf8").replaceAll(/\s/g, ""), "hex");
 
 test.each([
-  [LOG, LOG],
-  [SNAPSHOT, "0000000002.snapshot-2"],
+  [LOG, WRITTEN.log],
+  [SNAPSHOT, WRITTEN.snapshot],
 ])("%s is written as %s always was", async (name, as) => {
   const { disk, opened } = await write();
   await opened.store.close();
   expect(hexOf(disk.bytesOf(`${DIRECTORY}/${name}`))).toEqual(hexOf(golden(as)));
 });
 
-test.each(FORMATS)("the golden files open, with %s", async (snapshot) => {
+test.each(STORES)("the golden files of $formats open", async ({ log, snapshot }) => {
   const { opened } = await write();
   const disk = new MemoryDisk();
   await disk.makeDirectory(DIRECTORY);
-  disk.put(`${DIRECTORY}/${LOG}`, golden(LOG));
+  disk.put(`${DIRECTORY}/${LOG}`, golden(log));
   disk.put(`${DIRECTORY}/${SNAPSHOT}`, golden(snapshot));
   const readOnly = await open(disk, { nodeId: "näme" as NodeId, readOnly: true });
   expect(contentsOf(readOnly.state)).toEqual(contentsOf(opened.state));
@@ -80,9 +85,24 @@ test.each(FORMATS)("the golden files open, with %s", async (snapshot) => {
   expect((await disk.list(DIRECTORY)).sort()).toEqual([LOG, SNAPSHOT]);
 });
 
+test("a segment of format 1 is written to no more once there is another one", async () => {
+  const disk = new MemoryDisk();
+  await disk.makeDirectory(DIRECTORY);
+  disk.put(`${DIRECTORY}/${LOG}`, golden("log-1.log"));
+  disk.put(`${DIRECTORY}/${SNAPSHOT}`, golden("log-1.snapshot-2.snapshot"));
+  const opened = await open(disk, { nodeId: "näme" as NodeId });
+  const { origin } = opened.state;
+  await commit(opened, [{ type: "uncover", origin, seq: 0 }, put(opened.state, 1, "e", "three")]);
+  await opened.store.close();
+  const old = readLog(Buffer.from(disk.bytesOf(`${DIRECTORY}/${LOG}`)));
+  expect([old.records.length, old.marks]).toEqual([4, ["closed", "sealed"]]);
+  const next = readLog(Buffer.from(disk.bytesOf(`${DIRECTORY}/0000000003.log`)));
+  expect(next.records[0]?.ops).toMatchObject([{ uncover: 0, origin }, { key: "e" }]);
+});
+
 describe("a reader that shares no code with the store, written after FORMAT.md,", () => {
-  test("reads the log", () => {
-    const { header, records, marks } = readLog(golden(LOG));
+  test.each(STORES)("reads the log of $formats", ({ log }) => {
+    const { header, records, marks } = readLog(golden(log));
     expect(header).toMatchObject({
       number: 2,
       records: 4,
@@ -106,8 +126,8 @@ describe("a reader that shares no code with the store, written after FORMAT.md,"
     expect(records[2]?.ops).toEqual([{ rotate: "ffffffffffffff01" }]);
   });
 
-  test.each(FORMATS)("reads %s", (name) => {
-    const { header, ops, entries, order, unordered, footer } = readSnapshot(golden(name));
+  test.each(STORES)("reads the snapshot of $formats", ({ formats, snapshot }) => {
+    const { header, ops, entries, order, unordered, footer } = readSnapshot(golden(snapshot));
     expect(header).toMatchObject({ number: 2, records: 4, lsn: 3, nodeId: "näme" });
     const origin = "näme/0000000000000002";
     expect(ops).toEqual([
@@ -121,7 +141,7 @@ describe("a reader that shares no code with the store, written after FORMAT.md,"
       { lsn: 3, key: "b", value: null, stamp: 1002, origin, seq: 2, expiresAt: 0 },
     ]);
     // Keys have an order since format 2, tombstones never.
-    expect([order, unordered]).toEqual([name === FORMATS[0] ? [] : [0, 1], []]);
+    expect([order, unordered]).toEqual([formats.endsWith("snapshot-1") ? [] : [0, 1], []]);
     expect(footer).toEqual({ entries: 3, required: 4, endLsn: 3 });
   });
 });

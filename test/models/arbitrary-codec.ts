@@ -45,6 +45,7 @@ const list = <T>(item: fc.Arbitrary<T>, max: number) => fc.array(item, { maxLeng
 export const op: fc.Arbitrary<StateOp> = fc.oneof(
   { weight: 3, arbitrary: entry.map((set) => ({ type: "set", entry: set }) as const) },
   fc.record({ type: fc.constant("cover" as const), origin, seq: safe }),
+  fc.record({ type: fc.constant("uncover" as const), origin, seq: safe }),
   fc.record({ type: fc.constant("ack" as const), peer: nodeId, origin, seq: safe }),
   fc.record({ type: fc.constant("lease" as const), stamp: safe }),
   fc.record({ type: fc.constant("expire" as const), key, origin, seq: safe }),

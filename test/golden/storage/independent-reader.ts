@@ -102,7 +102,7 @@ function readColumns(payload: Buffer): unknown[] {
 function readHeader(bytes: Buffer, magic: string) {
   must(bytes.toString("latin1", 0, 8) === magic, "magic");
   const version = bytes.readUInt16LE(8);
-  must(version === 1 || (version === 2 && magic === "wavekvS\n"), "version");
+  must(version === 1 || version === 2, "version");
   must(bytes.readUInt16LE(10) === 192, "size");
   const seed = bytes.readUInt32LE(188);
   must(crc32(bytes.subarray(0, 188)) === seed, "checksum of the header");
@@ -120,9 +120,9 @@ function readOps(payload: Buffer): unknown[] {
   while (cursor.at < payload.length) {
     const kind = cursor.byte();
     if (kind === 1) ops.push(...reader.entries());
-    else if (kind === 2) {
+    else if (kind === 2 || kind === 9) {
       const origin = reader.origin();
-      ops.push({ cover: cursor.varint(), origin });
+      ops.push({ [kind === 2 ? "cover" : "uncover"]: cursor.varint(), origin });
     } else if (kind === 3) ops.push({ ack: cursor.text(), origin: reader.origin(), seq: cursor.varint() });
     else if (kind === 4) ops.push({ lease: cursor.varint() });
     else if (kind === 5) ops.push({ expire: cursor.text(), origin: reader.origin(), seq: cursor.varint() });

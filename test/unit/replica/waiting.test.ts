@@ -1,6 +1,8 @@
 /** Write concern, tokens and `settled`: what waits for other replicas, and how it ends. */
 import { expect, test } from "vitest";
+import { MemoryDisk } from "../../../src/storage/memory-disk.ts";
 import { inProcessNetwork } from "../../../transports/in-process.ts";
+import { VirtualCluster } from "../../models/virtual-cluster.ts";
 import { failureOf, open, turn, until } from "./stage.ts";
 
 async function pair() {
@@ -137,3 +139,43 @@ test("bad arguments are refused before anything is written", async () => {
   }
   expect(a.has("k")).toBe(false);
 });
+
+// Three writes: fewer than the peer knows of the lost ones, so that it covers more than was written. Thirty: more.
+test.each([3, 30])(
+  "a disk that was set back, %i writes before anybody was met: they count as held by who has them",
+  async (count) => {
+    const cluster = new VirtualCluster();
+    const disk = new MemoryDisk();
+    const durable = { directory: "/data", disk };
+    const b = await cluster.open("b");
+    const first = await cluster.open("a", durable);
+    await cluster.live();
+    void first.put("old", 1);
+    await cluster.time.run(1000);
+    await first.close();
+    const image = disk.clone(true);
+    const second = await cluster.open("a", durable);
+    await cluster.live([second, b]);
+    for (let n = 0; n < 10; n++) void second.put(`lost/${n}`, n);
+    await cluster.time.run(1000);
+    expect(b.get("lost/9")).toBe(9);
+    await second.close();
+    cluster.network.cut("a", "b");
+    const third = await cluster.open("a", { ...durable, disk: image });
+    const has: boolean[] = [];
+    const writes = Array.from({ length: count }, async (_, n) => {
+      await third.put(`mine/${n}`, n, { acks: 2 });
+      has.push(b.get(`mine/${n}`) === n);
+    });
+    const settled = third.settled({ peers: ["b"] }).then(() => has.push(b.get(`mine/${count - 1}`) === count - 1));
+    await cluster.time.run(1000);
+    expect(has).toEqual([]);
+    cluster.network.heal();
+    await cluster.until(() => has.length > count, "all are held");
+    await Promise.all([...writes, settled]);
+    expect(has).toEqual(Array.from({ length: count + 1 }, () => true));
+    await cluster.converged([third, b]);
+    expect(Array.from({ length: 10 }, (_, n) => third.get(`lost/${n}`))).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    await cluster.close();
+  },
+);

@@ -184,11 +184,36 @@ test("a peer that covers more of us than we wrote: a new epoch, and what was wri
 
 test("a peer that covers exactly what we wrote is no reason for a new epoch", () => {
   const one = new OneReplicator();
+  one.meet(1);
   one.write("a", 1);
   one.commit();
-  one.meet(1, hello({ vector: [[OWN, 1]] }));
+  one.replicator.disconnect(1, "cut");
+  one.collect();
+  one.meet(2, hello({ vector: [[OWN, 1]] }));
   expect(one.state.origin).toBe(OWN);
-  expect(one.ends()).toEqual([]);
+  expect(one.ends()).toEqual(["lost"]);
+});
+
+test("a peer that covers what we have sent to nobody: a new epoch, under which its writes are not taken for ours", () => {
+  const one = new OneReplicator();
+  one.meet(1, third());
+  one.write("a", 1);
+  one.commit();
+  one.replicator.disconnect(1, "cut");
+  one.write("b", 2);
+  one.write("c", 3);
+  one.commit();
+  one.write("d", 4);
+  expect(one.covered(OWN)).toBe(4);
+  one.meet(2, hello({ vector: [[OWN, 2]] }));
+  const renewed = makeOrigin("own" as NodeId, "00000000000000ff" as Epoch);
+  expect(one.state.origin).toBe(renewed);
+  expect([one.covered(OWN), one.covered(renewed)]).toEqual([0, 4]);
+  one.commit();
+  one.meet(3, hello({ vector: [[OWN, 2]] }));
+  expect(one.take(3, "hello").flatMap(({ vector }) => vector)).toEqual([[renewed, 4]]);
+  one.receive(3, page([entry("x", 2, { origin: OWN })], { mark: [[OWN, 2]] }));
+  expect([one.valueOf("x"), one.covered(OWN)]).toEqual([2, 2]);
 });
 
 test("a twin with our own origin: a new epoch here, and both names are reported", () => {
@@ -420,6 +445,7 @@ test("a process that comes back after another of its name took over is a twin, a
 
 test("hello replaces what we believed a peer to cover, also by less", () => {
   const one = new OneReplicator();
+  one.meet(3, third());
   one.write("a", 1);
   one.commit();
   one.meet(1, hello({ vector: [[OWN, 1]] }));
