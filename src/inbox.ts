@@ -3,7 +3,7 @@
  * is dealt with in one turn of the event loop, and the rest once others have had theirs. What counts is the work: two
  * megabytes may be forty thousand frames of one entry.
  */
-import { INBOX_BYTES_MAX, INBOX_ENTRY_BYTES, INBOX_TURN_BYTES } from "./limits.ts";
+import { INBOX_BYTES_MAX, INBOX_ENTRY_BYTES, INBOX_FRAME_BYTES, INBOX_TURN_BYTES } from "./limits.ts";
 import type { SessionId } from "./sync/committed.ts";
 import { Pace } from "./sync/pace.ts";
 
@@ -73,6 +73,6 @@ export class Inbox {
 
   #handle(session: SessionId, arrival: Arrival): void {
     const entries = this.#options.handle(session, arrival);
-    this.#pace.spend(Math.max(arrival.length, entries * INBOX_ENTRY_BYTES));
+    this.#pace.spend(INBOX_FRAME_BYTES + Math.max(arrival.length, entries * INBOX_ENTRY_BYTES));
   }
 }

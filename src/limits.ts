@@ -73,7 +73,8 @@ export const SUPPLIED_AUTHORS_MAX = 1024;
 export const QUARANTINE_BYTES_MAX = 4 * 1024 * 1024;
 /** Of what peers have sent so much is dealt with in one turn of the event loop, bytes, and one frame at least. */
 export const INBOX_TURN_BYTES = 120 * 1024;
-/** As so many of them counts each entry that has less: that is what it costs. */
+/** As so many of them counts each frame beside its bytes, and each entry that has less: that is what they cost. */
+export const INBOX_FRAME_BYTES = 400;
 export const INBOX_ENTRY_BYTES = 120;
 /** What waits for its turn, of one peer, bytes: above the window and the longest frame, so none that keeps to the protocol comes near. */
 export const INBOX_BYTES_MAX = 32 * 1024 * 1024;

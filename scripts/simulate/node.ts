@@ -220,7 +220,13 @@ export class Node {
   #recovered(life: Life, state: CoreState): void {
     if (this.life !== life) return;
     const where = `${this.host.name} (process ${this.lives})`;
-    life.observer = new Observer(this.cluster.history, state, where, (origin) => origin === this.quietOrigin);
+    life.observer = new Observer(
+      this.cluster.history,
+      state,
+      where,
+      (origin) => origin === this.quietOrigin,
+      (origin) => this.promises.claims.delete(origin),
+    );
     if (this.isTrusted) this.promises.check(this.cluster.history, state, where);
   }
 

@@ -12,6 +12,7 @@ export class Observer {
   readonly #state: CoreState;
   readonly #who: string;
   readonly #isSetBack: (origin: Origin) => boolean;
+  readonly #givenUp: (origin: Origin) => void;
   /** The newest version of each key that was seen here. */
   readonly #held = new Map<string, Order>();
   readonly #covered = new Map<Origin, Seq>();
@@ -24,12 +25,20 @@ export class Observer {
    * @param who  names the process in messages
    * @param isSetBack  whether its disk was set back to an orderly end of that origin: it writes its member record without
    *   knowing of what it has lost, until it meets a peer that does
+   * @param givenUp  called with its origin when it takes another one: from then on less of that one is covered
    */
-  constructor(history: History, state: CoreState, who: string, isSetBack: (origin: Origin) => boolean) {
+  constructor(
+    history: History,
+    state: CoreState,
+    who: string,
+    isSetBack: (origin: Origin) => boolean,
+    givenUp: (origin: Origin) => void,
+  ) {
     this.#history = history;
     this.#state = state;
     this.#who = who;
     this.#isSetBack = isSetBack;
+    this.#givenUp = givenUp;
     this.#origin = state.origin;
     this.#walk(true);
     this.#checkCoverage();
@@ -166,9 +175,11 @@ export class Observer {
   }
 
   #checkCoverage(): void {
-    // Only of an origin that was given up less is covered than before.
-    if (this.#state.origin !== this.#origin) this.#covered.delete(this.#origin);
-    this.#origin = this.#state.origin;
+    if (this.#state.origin !== this.#origin) {
+      this.#covered.delete(this.#origin);
+      this.#givenUp(this.#origin);
+      this.#origin = this.#state.origin;
+    }
     for (const [origin, seq] of this.#state.covered) {
       const before = this.#covered.get(origin) ?? 0;
       if (seq === before) continue;

@@ -1,7 +1,7 @@
 /** What peers have sent is dealt with in order, and in portions. */
 import { describe, expect, test } from "vitest";
 import { Inbox } from "../../src/inbox.ts";
-import { INBOX_BYTES_MAX, INBOX_ENTRY_BYTES, INBOX_TURN_BYTES } from "../../src/limits.ts";
+import { INBOX_BYTES_MAX, INBOX_ENTRY_BYTES, INBOX_FRAME_BYTES, INBOX_TURN_BYTES } from "../../src/limits.ts";
 
 /** @param entries  that each frame holds */
 function stage(entries = 0) {
@@ -22,7 +22,7 @@ function stage(entries = 0) {
 }
 
 /** Of what one turn takes. */
-const half = (name: number): Uint8Array => new Uint8Array(INBOX_TURN_BYTES / 2).fill(name);
+const half = (name: number): Uint8Array => new Uint8Array(INBOX_TURN_BYTES / 2 - INBOX_FRAME_BYTES).fill(name);
 
 describe("an inbox", () => {
   test("deals at once with what one turn may take, and with the rest in the next ones", () => {
@@ -63,14 +63,14 @@ describe("an inbox", () => {
     expect(handled).toEqual(["1 1", "2 2", "2 3"]);
   });
 
-  test("counts each byte, and each entry, however small", () => {
+  test("counts each frame, however short, and each entry, however small", () => {
     const { inbox, handled } = stage();
-    const perTurn = INBOX_TURN_BYTES;
+    const perTurn = Math.ceil(INBOX_TURN_BYTES / (INBOX_FRAME_BYTES + 1));
     for (let n = 0; n < perTurn * 2 + 1; n += 1) inbox.arrive(1, Uint8Array.of(n));
     expect(handled.length).toBe(perTurn);
     inbox.turn();
     expect(handled.length).toBe(perTurn * 2);
-    const full = stage(INBOX_TURN_BYTES / INBOX_ENTRY_BYTES);
+    const full = stage((INBOX_TURN_BYTES - INBOX_FRAME_BYTES) / INBOX_ENTRY_BYTES);
     for (const name of [1, 2]) full.inbox.arrive(1, Uint8Array.of(name));
     expect(full.handled).toEqual(["1 1"]);
   });
