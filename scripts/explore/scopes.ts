@@ -38,8 +38,8 @@ export const SCOPES: Readonly<Record<string, Scope>> = {
   hello: { ...NONE, replicas: 2, keys: 1, writes: 1, fromHello: true, links: PAIR },
   // Where there is a tick: acks that nobody waits for come with it.
   pair: { ...NONE, replicas: 2, keys: 1, writes: 2, ticks: 1, links: PAIR },
-  "pair-cut": { ...NONE, replicas: 2, keys: 1, writes: 1, cuts: 1, links: PAIR },
-  "pair-crash": { ...NONE, replicas: 2, keys: 1, writes: 1, crashes: 1, links: PAIR },
+  "pair-cut": { ...NONE, replicas: 2, keys: 1, writes: 1, cuts: 1, ticks: 1, links: PAIR },
+  "pair-crash": { ...NONE, replicas: 2, keys: 1, writes: 1, crashes: 1, ticks: 1, links: PAIR },
   "pair-batch": { ...NONE, replicas: 2, keys: 2, writes: 2, batches: true, links: PAIR },
   "pair-tiny": { ...NONE, replicas: 2, keys: 2, writes: 2, batches: true, links: PAIR, flow: TINY },
   collect: { ...COLLECT, replicas: 2, links: PAIR },

@@ -196,6 +196,8 @@ export class CoreState {
       return;
     }
     const isKnown = entry === this.#winner && this.table.revision === this.#winnerRevision;
+    // Kept, it would keep the frame that it came with.
+    this.#winner = undefined;
     const slot = isKnown ? this.#winnerSlot : this.table.find(entry.key);
     if (slot !== NO_SLOT && entry.stamp <= this.table.stampAt(slot)) {
       const held = this.table.entryAt(slot);
