@@ -482,11 +482,11 @@ describe("what cannot be looked at", () => {
     expect(await refusal(newer)).toMatch(/^ERR_FORMAT_VERSION .*format 2.*; use the version of wavekv that wrote it/);
     const header = damaged(LAST_LOG, (bytes) => {
       const buffer = Buffer.from(bytes);
-      buffer.writeUInt16LE(2, 8);
+      buffer.writeUInt16LE(99, 8);
       buffer.writeUInt32LE(crc32(buffer.subarray(0, 188)), 188);
       return buffer;
     });
-    expect(await refusal(header)).toMatch(/^ERR_FORMAT_VERSION .*0000000003\.log.*format 2/);
+    expect(await refusal(header)).toMatch(/^ERR_FORMAT_VERSION .*0000000003\.log.*format 99/);
   });
 
   test("files of two replicas", async () => {
