@@ -7,6 +7,7 @@ import { hashEntry } from "./hash.ts";
 import { OriginNumbers } from "./origin-numbers.ts";
 import { Rows, type Slot } from "./rows.ts";
 import { type Place, Slabs, startOf } from "./slabs.ts";
+import type { VersionVector } from "./version-vector.ts";
 
 const KEY_BYTES_REPRESENTABLE = 0xffff;
 const places = new Uint32Array(RUN_ENTRIES_MAX);
@@ -125,6 +126,11 @@ export class Records {
     return this.rows.valueLengthAt(slot) >= 0;
   }
 
+  /** See `EntryTable.isWithin`. */
+  isWithin(coverage: VersionVector): boolean {
+    return this.#origins.areWithin(coverage);
+  }
+
   originAt(slot: Slot): Origin {
     return present(this.#origins.originOf(this.rows.originAt(slot)), "an entry has an origin");
   }
@@ -203,7 +209,7 @@ export class Records {
 
   #setRest(slot: Slot, place: Place, { key, value, stamp, origin, seq, expiresAt }: Entry, lsn: Lsn): void {
     const { rows } = this;
-    const number = this.#origins.acquire(origin);
+    const number = this.#origins.acquire(origin, seq);
     const valueLength = value === null ? -1 : value.length;
     rows.set(slot, valueLength, stamp, number, seq, lsn);
     this.expiry.set(slot, expiresAt, value !== null);

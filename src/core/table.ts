@@ -246,6 +246,14 @@ export class EntryTable {
     return this.#records.rows.stampAt(slot);
   }
 
+  /**
+   * Whether no entry is beyond `coverage`: at once, by the highest write of each origin. False also where one that was
+   * beyond it has been replaced since, until coverage has reached it.
+   */
+  isWithin(coverage: VersionVector): boolean {
+    return this.#records.isWithin(coverage);
+  }
+
   originAt(slot: Slot): Origin {
     return this.#records.originAt(slot);
   }

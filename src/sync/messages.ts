@@ -122,7 +122,7 @@ export interface Listing {
   readonly entries: readonly Entry[];
   /** Keys there whose present version is not durable yet: nothing can be said of them. */
   readonly busy: readonly Uint8Array[];
-  /** Live entries of the sender, all buckets together. */
+  /** Live entries of the sender, all buckets together; 0 if it holds none but what it covers, or has just said to cover. */
   readonly size: number;
 }
 

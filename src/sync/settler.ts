@@ -128,7 +128,7 @@ export class Settler {
     if (question.bulk && !peer.inbound.live) this.#turn = { session, peer };
     // What is missing from the answer because it is dead, we cover: without knowing that, the peer would take it for new.
     this.#host.acknowledge(session);
-    this.#host.send(session, answer(state, durable.lsn, question, flow.listingBytes));
+    this.#host.send(session, answer(state, durable, question, flow.listingBytes));
   }
 
   #start(goal: SettleGoal, session: Session, peer: Peer): void {

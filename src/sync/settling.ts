@@ -14,6 +14,7 @@ import type { Slot } from "../core/table.ts";
 import type { VersionVector } from "../core/version-vector.ts";
 import { DIGEST_BUCKETS } from "../limits.ts";
 import type { Entry, Lsn } from "../types.ts";
+import type { Durable } from "./claims.ts";
 import type { FlowLimits } from "./flow.ts";
 import type { BucketDigest, Digests, Listing } from "./messages.ts";
 import { bytesToText } from "./text.ts";
@@ -91,7 +92,8 @@ export class Settling {
   receive(listing: Listing, covered: VersionVector, isBacklogAbove: (count: number) => boolean): Verdict {
     if (this.#differing === undefined) {
       for (const index of listing.differing) this.#equal[index] = 0;
-      // What would be listed to us: a peer is sent what it may lack sooner than asked for much more than that.
+      // What would be listed to us: a peer is sent what it may lack sooner than asked for much more than that. One that
+      // holds nothing but what it covers, and says so by a size of 0, holds none of it, only what may beat it.
       const listed = (listing.size * listing.differing.length) / DIGEST_BUCKETS;
       const isWorthwhile =
         this.goal !== "bulk" ||
@@ -161,7 +163,7 @@ export class Settling {
  * The answer to a question: computed from the state as it is, and sent at once. It tells of no version that is
  * not durable; that it leaves out what such a version has replaced, it says.
  */
-export function answer(state: CoreState, durable: Lsn, question: Digests, listingBytes: number): Listing {
+export function answer(state: CoreState, durable: Durable, question: Digests, listingBytes: number): Listing {
   const { table } = state;
   const differing = question.buckets.filter(({ index, sum }) => table.digestBucket(index) !== sum).map((b) => b.index);
   const listed: number[] = [];
@@ -175,11 +177,11 @@ export function answer(state: CoreState, durable: Lsn, question: Digests, listin
       const { stamp, origin, seq, ...entry } = table.entryAt(slot);
       const key = entry.key.slice();
       bytes += key.length + ORDER_BYTES;
-      if (table.lsnAt(slot) > durable) busy.push(key);
+      if (table.lsnAt(slot) > durable.lsn) busy.push(key);
       else entries.push({ key, value: null, stamp, origin, seq, expiresAt: 0 });
     }
   }
-  return { type: "listing", differing, listed, entries, busy, size: table.live };
+  return { type: "listing", differing, listed, entries, busy, size: table.isWithin(durable.coverage) ? 0 : table.live };
 }
 
 const EMPTY_SUM = "0".repeat(16);

@@ -121,6 +121,22 @@ test.each([
   expect(contentsOf(loaded)).toEqual(contentsOf(table));
 });
 
+test("what was loaded is within the highest write of each of its origins, and within no less", () => {
+  const table = new EntryTable();
+  churn([table], 3_000, 1e9, 1);
+  const highest = new VersionVector();
+  for (let slot = table.nextChange(0); slot !== NO_SLOT; slot = table.nextChange(table.lsnAt(slot))) {
+    highest.raise(table.originAt(slot), table.seqAt(slot));
+  }
+  const loaded = reload(table);
+  expect([highest.size, loaded.isWithin(highest)]).toEqual([origins.length, true]);
+  for (const origin of origins) {
+    const less = highest.clone();
+    less.replace(origin, highest.get(origin) - 1);
+    expect(loaded.isWithin(less)).toBe(false);
+  }
+});
+
 // None, one, about a part (320) and a run (512), several of them; keys that are few and change often, or many.
 test.each([
   [0, 1],

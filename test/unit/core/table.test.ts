@@ -262,6 +262,27 @@ test("thousands of origins come and go, and their numbers are used again", () =>
   );
 });
 
+test("whether anything is beyond a vector is known by the highest write of each origin, also of what was loaded", () => {
+  const other = "b/0000000000000002" as Origin;
+  const vector = (own: number, others: number): VersionVector =>
+    new VersionVector([
+      [ORIGIN, own],
+      [other, others],
+    ]);
+  const table = new EntryTable();
+  expect(table.isWithin(new VersionVector())).toBe(true);
+  table.set(entry("a", { seq: 5 }), 1);
+  table.set(entry("b", { seq: 3 }), 2);
+  table.set(entry("c", { seq: 7, origin: other }), 3);
+  const judged = [vector(5, 7), vector(9, 9), vector(4, 7), vector(5, 6), new VersionVector([[ORIGIN, 5]])];
+  expect(judged.map((coverage) => table.isWithin(coverage))).toEqual([true, true, false, false, false]);
+  // What was beyond it once counts on, until no entry of its origin is left.
+  table.set(entry("a", { seq: 4 }), 4);
+  expect(table.isWithin(vector(4, 7))).toBe(false);
+  table.remove(table.find(bytes("c")));
+  expect(table.isWithin(vector(5, 0))).toBe(true);
+});
+
 test("an lsn that does not ascend is our own bug", () => {
   const table = filled(2, numbered);
   expect(() => table.set(entry("k"), 2)).toThrow(InvariantError);

@@ -67,19 +67,31 @@ describe("100,000 versions, of which each side lacks five", () => {
     expect(bytesOf(sent)).toBeLessThan(bytesOf(full.sent) / 100);
   }, 60_000);
 
-  test("who has most of it and lacks what was written since is sent that, and not asked for all it holds", () => {
-    const covering = (seq: number): DurableRecord[] => [
-      { ops: [...(held(range(1, seq + 1))[0]?.ops ?? []), { type: "cover", origin: AUTHOR, seq }], lsn: 0 },
-    ];
-    const { mesh, sent } = pair(covering(COUNT), covering(90_000));
-    mesh.connect(0, 1);
-    mesh.run(40);
-    mesh.checkAlike();
-    const listed = sent.reduce((sum, message) => sum + (message.type === "listing" ? message.entries.length : 0), 0);
-    expect(mesh.node(1).state.table.live).toBe(COUNT);
-    expect(entriesOf(sent)).toBe(10_000);
-    expect(listed).toBe(0);
-  }, 60_000);
+  // Half of it is more than what is sent unasked to somebody who may hold what it does not cover.
+  test.each([
+    ["90,000", 90_000, 0, 10_000, 0],
+    ["half of it", 50_000, 0, 50_000, 0],
+    ["half of it, and one entry that it cannot claim", 50_000, 1, 49_999, 50_001],
+  ])(
+    "who has %s and lacks what was written since is sent that, and not asked for all it holds",
+    (_, seq, more, missed, listed) => {
+      const covering = (upTo: number, beyond: number): DurableRecord[] => {
+        const ops = held(range(1, upTo + 1)).flatMap((record) => [...record.ops]);
+        for (const entry of range(COUNT - beyond + 1, COUNT + 1).map(written)) ops.push({ type: "set", entry });
+        return [{ ops: [...ops, { type: "cover", origin: AUTHOR, seq: upTo }], lsn: 0 }];
+      };
+      const { mesh, sent } = pair(covering(COUNT, 0), covering(seq, more));
+      mesh.connect(0, 1);
+      mesh.run(60);
+      mesh.checkAlike();
+      expect(mesh.node(1).state.table.live).toBe(COUNT);
+      expect(entriesOf(sent)).toBe(missed);
+      expect(sent.reduce((sum, message) => sum + (message.type === "listing" ? message.entries.length : 0), 0)).toBe(
+        listed,
+      );
+    },
+    60_000,
+  );
 
   test("a catch-up that is cut again and again goes on where it was, and sends hardly anything twice", () => {
     const { mesh, sent } = pair(held(range(1, 20_001)), []);
