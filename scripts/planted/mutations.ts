@@ -178,7 +178,7 @@ export const MUTATIONS: readonly Mutation[] = [
   ),
   edit(
     "a replica that was rolled back covers what others have under its new numbers",
-    0,
+    2000,
     "src/core/core-state.ts",
     "if (this.covered.get(op.origin) > op.seq) this.covered.replace(op.origin, op.seq);",
     "",

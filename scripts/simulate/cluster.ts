@@ -184,8 +184,10 @@ export class Cluster {
     const version = name.startsWith("gone.") ? name.slice("gone.".length) : name;
     const [stamp = "", seq = ""] = version.split(".", 2);
     const origin = version.slice(stamp.length + seq.length + 2) as Origin;
-    const write = this.history.find(origin, Number.parseInt(seq, 36));
-    return write !== undefined && write.name === Buffer.from(key).toString("latin1") ? write : undefined;
+    const known = this.history.find(origin, Number.parseInt(seq, 36));
+    const isIt = (write: Write): boolean =>
+      write.stamp === Number.parseInt(stamp, 36) && write.name === Buffer.from(key).toString("latin1");
+    return known === undefined ? undefined : [known, ...known.twins].find(isIt);
   }
 
   /** How many hosts hold a write, or have said so once: a peer counts with what it covered when it was last seen. */
@@ -279,9 +281,10 @@ export class Cluster {
   newest(): Map<string, Write> {
     const newest = new Map<string, Write>();
     for (const { state } of this.nodes) {
-      for (const { key, origin, seq } of state?.table.range() ?? []) {
-        const write = this.history.find(origin, seq);
-        const name = Buffer.from(key).toString("latin1");
+      for (const entry of state?.table.range() ?? []) {
+        const first = this.history.find(entry.origin, entry.seq);
+        const write = first === undefined ? undefined : this.history.match(first, entry);
+        const name = Buffer.from(entry.key).toString("latin1");
         const known = newest.get(name);
         if (write !== undefined && (known === undefined || beats(write, known))) newest.set(name, write);
       }

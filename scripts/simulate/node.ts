@@ -52,7 +52,7 @@ export class Node {
   isTransient = false;
   /** Nothing was damaged here: what it promised has to be there after a crash. */
   isTrusted = true;
-  /** No user writes under this origin: a replica that was rolled back is to meet its peers first. */
+  /** Of a replica that was rolled back, until it takes another one. Among more than two, no user writes under it. */
   quietOrigin: Origin | undefined;
   /** Its disk as of the last orderly close. */
   closedImage: MemoryDisk | undefined;

@@ -23,8 +23,8 @@ export class Observer {
 
   /**
    * @param who  names the process in messages
-   * @param isSetBack  whether its disk was set back to an orderly end of that origin: it writes its member record without
-   *   knowing of what it has lost, until it meets a peer that does
+   * @param isSetBack  whether its disk was set back to an orderly end of that origin: it writes without knowing of what it
+   *   has lost, until it meets a peer that does
    * @param givenUp  called with its origin when it takes another one: from then on less of that one is covered
    */
   constructor(
@@ -111,8 +111,7 @@ export class Observer {
       this.#history.forget(known);
       return undefined;
     }
-    if (isOwn && isReserved(entry.key) && this.#isSetBack(entry.origin))
-      return this.#history.addTwin(known, entry, this.#who);
+    if (isOwn && this.#isSetBack(entry.origin)) return this.#history.addTwin(known, entry, this.#who);
     return fail("unknown write", `${this.#who} holds another content under ${describe(known)}`);
   }
 

@@ -44,7 +44,9 @@ export class Steps {
   #work(step: Step, node: Node): boolean {
     const { replica } = node;
     const { facts } = this.#cluster;
-    const isQuiet = node.quietOrigin !== undefined && node.state?.origin === node.quietOrigin;
+    // Two of them find out before anything is sent.
+    const isQuiet =
+      this.#cluster.nodes.length > 2 && node.quietOrigin !== undefined && node.state?.origin === node.quietOrigin;
     const write = (
       name: string,
       names: readonly string[],
@@ -405,7 +407,7 @@ export class Steps {
     node.promises.forget();
     host.disk = closedImage.clone(true);
     if (node.closedOrigin !== undefined) this.#cluster.history.forgetUnsent(node.closedOrigin);
-    // What a user writes before it meets a peer would go under numbers that are taken: a documented limit.
+    // Of three, one may take what a user writes now without knowing that its numbers are taken: a documented limit.
     node.quietOrigin = node.closedOrigin;
     start();
   }
