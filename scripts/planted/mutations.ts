@@ -100,9 +100,9 @@ export const MUTATIONS: readonly Mutation[] = [
   edit(
     "hello claims what is not durable yet",
     0,
-    "src/sync/replicator.ts",
+    "src/sync/announcements.ts",
     "vector: [...session.told],",
-    "vector: [...this.#state.covered],",
+    "vector: [...state.covered],",
   ),
   edit(
     "hello adds to what was believed of a peer, instead of replacing it",
@@ -114,7 +114,7 @@ export const MUTATIONS: readonly Mutation[] = [
   edit(
     "the order of frames is not looked at",
     500,
-    "src/sync/replicator.ts",
+    "src/sync/sessions.ts",
     "if (frame !== session.framesReceived + 1) {",
     "if (frame < 0) {",
   ),
@@ -195,9 +195,9 @@ export const MUTATIONS: readonly Mutation[] = [
   edit(
     "what a record covered is claimed although its origin was given up meanwhile",
     0,
-    "src/sync/replicator.ts",
-    "ready.coverage.filter(([origin, seq]) => this.#state.covered.covers(origin, seq))",
-    "ready.coverage",
+    "src/sync/durable.ts",
+    "coverage.filter(([origin, seq]) => this.#state.covered.covers(origin, seq))",
+    "coverage",
     ["test/unit/sync/replicator.test.ts"],
   ),
   edit(
@@ -252,9 +252,9 @@ export const MUTATIONS: readonly Mutation[] = [
   edit(
     "a write counts as held by one member more",
     1000,
-    "src/sync/replicator.ts",
-    "let count = this.#durable.coverage.covers(origin, seq) ? 1 : 0;",
-    "let count = this.#durable.coverage.covers(origin, seq) ? 2 : 1;",
+    "src/sync/sender.ts",
+    "let count = durable.coverage.covers(origin, seq) ? 1 : 0;",
+    "let count = durable.coverage.covers(origin, seq) ? 2 : 1;",
   ),
   edit(
     "of a record only the first change is told to watchers",
@@ -334,8 +334,8 @@ export const MUTATIONS: readonly Mutation[] = [
     "a frontier is told after the claims that rest on it",
     1500,
     "src/sync/replicator.ts",
-    "    this.#tellFrontier();\n    // Of our own origin",
-    "    queueMicrotask(() => this.#tellFrontier());\n    // Of our own origin",
+    "    this.#announcements.grownFrontier();\n    this.#sender",
+    "    queueMicrotask(() => this.#announcements.grownFrontier());\n    this.#sender",
     SETTLER_TESTS,
   ),
   edit(
@@ -494,7 +494,7 @@ export const MUTATIONS: readonly Mutation[] = [
   edit(
     "what is staged of a large transfer counts as applied",
     0,
-    "src/sync/replicator.ts",
+    "src/sync/receiver.ts",
     "if (inbound.stagedPages <= 1) session.framesApplied = session.framesReceived - inbound.stagedPages;",
     "session.framesApplied = session.framesReceived;",
     ["test/property/paged-catch-up.test.ts"],

@@ -5,14 +5,9 @@
 import { type VectorPairs, VersionVector } from "../core/version-vector.ts";
 import type { Entry, Lsn, Origin, Seq } from "../types.ts";
 import type { Ready } from "./committed.ts";
+import type { Durable } from "./durable.ts";
 import { RelayedRuns } from "./relayed-runs.ts";
 import type { WaitingList } from "./waiting.ts";
-
-/** What is durable here: the part of the state that may leave the replica. */
-export interface Durable {
-  readonly lsn: Lsn;
-  readonly coverage: VersionVector;
-}
 
 /** The claims of one transfer, as in Page. */
 export interface TransferClaims {

@@ -7,11 +7,12 @@ import { NO_SLOT, type Slot } from "../core/table.ts";
 import type { VersionVector } from "../core/version-vector.ts";
 import { COLLECT_ENTRIES_MAX, ROUND_MS, SWEEP_POSITIONS } from "../limits.ts";
 import { type Lsn, type Millis, type NodeId, nodeIdOf } from "../types.ts";
-import type { Durable } from "./claims.ts";
 import { Collection } from "./collection.ts";
 import type { SessionId } from "./committed.ts";
+import type { Durable } from "./durable.ts";
 import type { Message, Round } from "./messages.ts";
-import type { Peer, Session } from "./session.ts";
+import type { Peer } from "./peer.ts";
+import type { Session } from "./session.ts";
 
 export interface CollectorOptions {
   readonly state: CoreState;

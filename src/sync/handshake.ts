@@ -14,8 +14,10 @@ export interface Identity {
   readonly unsentSeq: Seq;
 }
 
-export type HelloVerdict =
-  | { readonly type: "welcome" }
+export type HelloVerdict = { readonly type: "welcome" } | Objection;
+
+/** Why a session cannot go on with what has come. */
+export type Objection =
   | { readonly type: "refused"; readonly code: ByeCode; readonly detail: string }
   /** Our sequence numbers are in doubt: a new epoch is due. */
   | { readonly type: "rotate"; readonly detail: string };

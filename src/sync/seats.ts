@@ -5,7 +5,7 @@
 import type { CoreState } from "../core/core-state.ts";
 import { PEERS_MAX } from "../limits.ts";
 import { epochOf, makeOrigin, type NodeId, nodeIdOf, type Origin, type Seq } from "../types.ts";
-import { type HelloVerdict, judge, replaces } from "./handshake.ts";
+import { judge, type Objection, replaces } from "./handshake.ts";
 import type { ByeCode, Hello } from "./messages.ts";
 import { type Seated, whoIsSpare, whoMakesRoom } from "./room.ts";
 import type { Session } from "./session.ts";
@@ -27,7 +27,7 @@ export interface Leaver {
 }
 
 export type Admission =
-  | Exclude<HelloVerdict, { readonly type: "welcome" }>
+  | Objection
   /** Once `leaver`, if there is one, has left. */
   | { readonly type: "welcome"; readonly leaver: Leaver | undefined };
 

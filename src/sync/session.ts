@@ -1,37 +1,8 @@
-/** One connection to one peer: its two directions, its frame numbers, and what it told us in hello. */
+/** One connection: its frame numbers, how much of what came is applied and durable, and the peer once it has said hello. */
 import { VersionVector } from "../core/version-vector.ts";
-import type { Epoch, Lsn, Millis, NodeId, Origin } from "../types.ts";
+import type { Lsn, Millis, NodeId } from "../types.ts";
 import type { SessionId } from "./committed.ts";
-import type { Inbound } from "./inbound.ts";
-import type { Digests } from "./messages.ts";
-import type { Outbound } from "./outbound.ts";
-import type { Settling } from "./settling.ts";
-
-/** What a session knows once both sides have said hello. */
-export interface Peer {
-  readonly nodeId: NodeId;
-  readonly epoch: Epoch;
-  readonly origin: Origin;
-  readonly incarnation: string;
-  readonly addresses: readonly string[];
-  readonly outbound: Outbound;
-  readonly inbound: Inbound;
-  /** Whether it says which of its pages are to be acknowledged at once; if not, all of them are. */
-  readonly asksForAcks: boolean;
-  /** The peer's wall clock minus ours when it last told us. Includes the one-way delay. */
-  clockOffsetMs: Millis;
-  /** The peer's, as it told us: see Hello. */
-  readonly frontier: VersionVector;
-  /** Our questions to the peer, while there are any. */
-  settling: Settling | undefined;
-  /** A question of the peer that has to wait for its turn, and since when. */
-  waiting: { readonly question: Digests; readonly sinceTick: number } | undefined;
-  /** Probes in a row, of a quiet session, whose digest differed from ours. */
-  mismatches: number;
-  /** Repairs in a row that found nothing, and when the next may begin. */
-  fruitless: number;
-  repairTick: number;
-}
+import type { Peer } from "./peer.ts";
 
 export class Session {
   readonly id: SessionId;

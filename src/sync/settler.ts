@@ -6,11 +6,12 @@ import type { CoreState } from "../core/core-state.ts";
 import type { Slot } from "../core/table.ts";
 import type { VectorPairs } from "../core/version-vector.ts";
 import type { Entry, Millis } from "../types.ts";
-import type { Durable } from "./claims.ts";
 import type { SessionEvent, SessionId } from "./committed.ts";
+import type { Durable } from "./durable.ts";
 import type { FlowLimits } from "./flow.ts";
 import type { Digests, Listing, Message } from "./messages.ts";
-import type { Peer, Session } from "./session.ts";
+import type { Peer } from "./peer.ts";
+import type { Session } from "./session.ts";
 import { answer, type SettleGoal, Settling } from "./settling.ts";
 
 /** What the replicator does for us. */

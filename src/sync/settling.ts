@@ -14,7 +14,7 @@ import type { Slot } from "../core/table.ts";
 import type { VersionVector } from "../core/version-vector.ts";
 import { DIGEST_BUCKETS } from "../limits.ts";
 import type { Entry, Lsn } from "../types.ts";
-import type { Durable } from "./claims.ts";
+import type { Durable } from "./durable.ts";
 import type { FlowLimits } from "./flow.ts";
 import type { BucketDigest, Digests, Listing } from "./messages.ts";
 import { bytesToText } from "./text.ts";

@@ -76,7 +76,8 @@ export class StateWriter {
   /** The latest time by which somebody may have seen an entry expired that still has its value. */
   #expiredAt: Millis = 0;
   #changeNumber = 0;
-  #frontierVersion = 0;
+  /** See `keep`. */
+  #kept: LocalWrite | undefined;
   #hasExpired = false;
 
   constructor({ state, limits, isReadable, isWatched = () => true, admit, wholes }: StateWriterOptions) {
@@ -113,11 +114,6 @@ export class StateWriter {
   /** The highest stamp seen or issued. */
   get lastStamp(): Stamp {
     return this.#clock.last;
-  }
-
-  /** Counts how often the frontier has grown. */
-  get frontierVersion(): number {
-    return this.#frontierVersion;
   }
 
   /** The number of the last change, see `Change`. */
@@ -174,8 +170,15 @@ export class StateWriter {
     return entries;
   }
 
-  /** Writes unless the key holds just this already, written by us. */
+  /** From now on the key holds just this, written by us: also when a peer has overwritten it, or it was dropped. */
   keep(write: LocalWrite, now: Millis): void {
+    this.#kept = write;
+    this.#keepOn(now);
+  }
+
+  #keepOn(now: Millis): void {
+    const write = this.#kept;
+    if (write === undefined) return;
     const { table, origin } = this.#state;
     const slot = table.find(write.key);
     const held = slot === NO_SLOT ? null : table.valueAt(slot);
@@ -227,6 +230,7 @@ export class StateWriter {
     }
     this.#takeLease(unit);
     this.#finish(unit, via);
+    this.#keepOn(now);
   }
 
   /**
@@ -283,6 +287,8 @@ export class StateWriter {
       });
     }
     this.#finish(unit, undefined);
+    // An evicted replica that comes back has lost its record: it announces itself again.
+    this.#keepOn(now);
   }
 
   /** Demands from now on that who syncs with us covers `pairs`, or settles. */
@@ -341,9 +347,7 @@ export class StateWriter {
 
   #raiseFrontier(pairs: Iterable<readonly [Origin, Seq]>, unit: UnitBuilder): void {
     for (const [origin, seq] of pairs) {
-      if (this.#state.frontier.covers(origin, seq)) continue;
-      this.#execute({ type: "frontier", origin, seq }, unit);
-      this.#frontierVersion += 1;
+      if (!this.#state.frontier.covers(origin, seq)) this.#execute({ type: "frontier", origin, seq }, unit);
     }
   }
 

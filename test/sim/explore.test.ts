@@ -31,7 +31,7 @@ test(
   "a hello that claims what is not durable is found, by the shortest way",
   async () => {
     const buggy = await openCore((file, source) =>
-      file === "src/sync/replicator.ts" ? source.replace("[...session.told]", "[...this.#state.covered]") : source,
+      file === "src/sync/announcements.ts" ? source.replace("[...session.told]", "[...state.covered]") : source,
     );
     const { failure } = search(buggy, { ...SCOPES["pair-cut"]!, crashes: 0 }, BOUNDS);
     expect(failure?.message).toMatch(/claims n\d\/0+ 1 too early/);
