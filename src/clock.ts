@@ -9,24 +9,25 @@ export interface WallClock {
 /** Calls back later. */
 export interface Timers {
   /**
-   * Calls `callback` once, not before `delayMs` have passed, and never within this call. The timer does not keep the process alive.
+   * Calls `callback` once, not before `delayMs` have passed, and never within this call.
+   * @param keepsAlive  whether the process does not end before that. Default: false
    * @returns cancels the call; does nothing afterwards or twice
    */
-  after(delayMs: number, callback: () => void): () => void;
+  after(delayMs: number, callback: () => void, keepsAlive?: boolean): () => void;
 }
 
 export const systemClock: WallClock = { now: () => Date.now() };
 
 export const systemTimers: Timers = {
-  after(delayMs, callback) {
+  after(delayMs, callback, keepsAlive = false) {
     if (delayMs === 0) {
       // A timer would wait for a millisecond.
       const immediate = setImmediate(callback);
-      immediate.unref();
+      if (!keepsAlive) immediate.unref();
       return () => clearImmediate(immediate);
     }
     const timer = setTimeout(callback, delayMs);
-    timer.unref();
+    if (!keepsAlive) timer.unref();
     return () => clearTimeout(timer);
   },
 };

@@ -212,6 +212,7 @@ export class Engine {
     });
     this.ephemerals = new Ephemerals({
       nodeId: nodeIdOf(state.origin),
+      timers: this.timers,
       sets: present(this.#replicator.ephemerals, "an open replica takes part in ephemeral entries"),
       maxKeyBytes,
       change: (key, value) => {

@@ -86,6 +86,8 @@ export const READY_OPS_MAX = 8000;
 export const DIGEST_BUCKETS = 2048;
 /** Changes that wait for one watcher; one more and it has lagged. */
 export const WATCH_QUEUE_MAX = 16_384;
+/** Events that a watcher takes in one turn of the event loop, however many there are. */
+export const WATCH_EVENTS_A_TURN = 250;
 /** Entries that one turn of the event loop expires; more wait for the next one. Readers do not see them in any case. */
 export const EXPIRE_ENTRIES_MAX = 100;
 /** Tombstones that one turn of the event loop collects. */

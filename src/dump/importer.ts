@@ -1,5 +1,5 @@
 /** Writes what was read from a dump into a replica, in batches, and keeps account of what it leaves out. */
-import type { WallClock } from "../clock.ts";
+import { nextTurn, type WallClock } from "../clock.ts";
 import type { BatchOperation } from "../data/local-writes.ts";
 import { isReplicaError, ReplicaError } from "../errors.ts";
 import type { Replica } from "../replica.ts";
@@ -41,7 +41,7 @@ export interface ImportOptions {
   readonly existing?: "replace" | "keep";
   /** Reject with the first entry that cannot be imported, instead of leaving it out. Default false. */
   readonly strict?: boolean;
-  /** Called after every batch. */
+  /** Called after every batch: 500 entries, or 1 MiB, of which some may be left out. */
   readonly onProgress?: (progress: ImportProgress) => void;
   /** Called for each entry that is left out because it is damaged or refused. */
   readonly onSkip?: (skipped: SkippedEntry) => void;
@@ -65,9 +65,9 @@ export interface ImportReport {
   readonly position: number;
 }
 
-/** Above either a batch is written. Bytes are those of the dump; encoded it may be somewhat more than twice as long. */
-const BATCH_OPERATIONS = 1000;
-const BATCH_BYTES = 2 * 1024 * 1024;
+/** After so many entries, or bytes, what of them is to be written is. Bytes are those of the dump; encoded it may be somewhat more than twice as long. */
+const BATCH_ENTRIES = 500;
+const BATCH_BYTES = 1024 * 1024;
 const PROBLEMS_KEPT = 100;
 /** What is the matter with one entry, and not with the store. */
 const ENTRY_ERRORS: ReadonlySet<string> = new Set(["ERR_KEY", "ERR_VALUE", "ERR_LIMIT"]);
@@ -81,6 +81,8 @@ export class Importer {
   readonly #bytesRead: () => number;
   #batch: { readonly position: number; readonly put: Put }[] = [];
   #batchBytes = 0;
+  /** Read since a batch was written, also what is not in the next one. */
+  #batchEntries = 0;
   readonly #problems: SkippedEntry[] = [];
   #imported = 0;
   #kept = 0;
@@ -99,12 +101,13 @@ export class Importer {
   async add(read: ReadEntry): Promise<void> {
     this.#options.signal?.throwIfAborted();
     this.#position = read.position;
-    if (read.position <= (this.#options.after ?? 0)) return;
+    this.#batchEntries += 1;
+    if (read.position <= (this.#options.after ?? 0)) return this.#flushIfDue();
     if (read.type === "damaged") {
       // First what stands before it: `position` must not promise more than is durable.
       if (this.#options.strict === true) await this.#flush();
       this.#skip(read.position, read.reason);
-      return;
+      return this.#flushIfDue();
     }
     const { key, value, expiresAt, bytes, position } = read;
     const ttlMs = expiresAt === undefined ? undefined : expiresAt - this.#clock.now();
@@ -116,7 +119,7 @@ export class Importer {
       this.#batch.push({ position, put: { type: "put", key, value, ...(ttlMs === undefined ? {} : { ttlMs }) } });
       this.#batchBytes += bytes;
     }
-    if (this.#batch.length >= BATCH_OPERATIONS || this.#batchBytes >= BATCH_BYTES) await this.#flush();
+    await this.#flushIfDue();
   }
 
   /** Writes what is left. */
@@ -142,10 +145,18 @@ export class Importer {
     }
   }
 
+  async #flushIfDue(): Promise<void> {
+    if (this.#batchEntries < BATCH_ENTRIES && this.#batchBytes < BATCH_BYTES) return;
+    await this.#flush();
+    // A source that never waits, and a store without a disk, would keep everybody else waiting.
+    await nextTurn();
+  }
+
   async #flush(): Promise<void> {
     const batch = this.#batch;
     this.#batch = [];
     this.#batchBytes = 0;
+    this.#batchEntries = 0;
     if (batch.length > 0) {
       try {
         await this.#replica.batch(batch.map(({ put }) => put));

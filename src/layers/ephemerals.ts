@@ -2,6 +2,7 @@
  * The ephemeral entries as this process deals with them: what it has set itself, what it knows of others, and who watches.
  * Keys are as they travel, with the name of their namespace in front; ephemeral.ts is what users hold.
  */
+import type { Timers } from "../clock.ts";
 import { checkKey } from "../codec/keys.ts";
 import { decodeValue, encodeValue } from "../codec/values.ts";
 import { ReplicaError } from "../errors.ts";
@@ -13,6 +14,7 @@ import { type EphemeralEntry, type EphemeralEvent, EphemeralWatcher } from "./ep
 export interface EphemeralsSource {
   readonly nodeId: NodeId;
   readonly sets: EphemeralSets;
+  readonly timers: Timers;
   readonly maxKeyBytes: number;
   /** Sets a key of this process, or removes it. */
   readonly change: (key: string, value: Uint8Array | null) => void;
@@ -92,7 +94,7 @@ export class Ephemerals {
 
   /** Watches from this call on. @throws ReplicaError ERR_KEY, and as `assertInTouch` */
   watch({ key, prefix, initial, signal }: EphemeralWatch): AsyncIterableIterator<EphemeralEvent> {
-    const { assertInTouch, maxKeyBytes, nodeId, sets } = this.#source;
+    const { assertInTouch, maxKeyBytes, nodeId, sets, timers } = this.#source;
     assertInTouch();
     if (key !== undefined) checkKey(key, maxKeyBytes);
     const isWatched = (candidate: string): boolean =>
@@ -103,7 +105,7 @@ export class Ephemerals {
       this.#watchers.delete(watcher);
       if (this.#watchers.size === 0) sets.listen(false);
     };
-    const watcher = new EphemeralWatcher({ own: nodeId, isWatched, signal, release });
+    const watcher = new EphemeralWatcher({ own: nodeId, isWatched, timers, signal, release });
     if (this.#watchers.size === 0) sets.listen(true);
     this.#watchers.add(watcher);
     if (initial)

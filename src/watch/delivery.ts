@@ -2,8 +2,13 @@
  * The consumer's side of a watch: an async iterator, written out. An event that waits is handed out at once, and one that
  * is waited for resolves the very promise that the consumer holds; an async generator would put a few promises and turns
  * of the microtask queue between, for each event.
+ *
+ * Who takes one event after the other that is there takes no turn of the event loop: of a million, nothing else in the
+ * process would happen for seconds. So after some hundreds the next one comes in the next turn.
  */
 import { rejection } from "../arguments.ts";
+import type { Timers } from "../clock.ts";
+import { WATCH_EVENTS_A_TURN } from "../limits.ts";
 
 /** What a watch has to say. */
 export interface EventQueue<Event> {
@@ -14,6 +19,7 @@ export interface EventQueue<Event> {
 }
 
 export interface DeliveryOptions {
+  readonly timers: Timers;
   /** The watch ends when it aborts, with its reason. */
   readonly signal: AbortSignal | undefined;
   /** Called when nothing new is wanted any more. May be called twice. */
@@ -33,6 +39,10 @@ export class Delivery<Event extends object> {
   #end: { readonly thrown: unknown } | "quiet" | undefined;
   /** The consumer has left, or knows of the end. */
   #isOver = false;
+  /** How many were handed out since the consumer had to wait. */
+  #atOnce = 0;
+  /** Until the next turn nothing is handed out. */
+  #isPausing = false;
   readonly #onAbort = (): void => this.abort(this.#options.signal?.reason);
 
   constructor(queue: EventQueue<Event>, options: DeliveryOptions) {
@@ -49,14 +59,17 @@ export class Delivery<Event extends object> {
 
   /** Whether the consumer waits: it has taken all there was. */
   get isAwaited(): boolean {
-    return this.#asking !== undefined;
+    return this.#asking !== undefined && !this.#isPausing;
   }
 
   /** There may be more to take. */
   wake(): void {
+    if (this.#isPausing) return;
     for (let tell = this.#asking; tell !== undefined; tell = this.#asking) {
+      if (this.#mustPause()) return;
       const answer = this.#answer();
       if (answer === undefined) return;
+      this.#atOnce += 1;
       this.#asking = this.#behind.shift();
       tell(answer);
     }
@@ -73,7 +86,7 @@ export class Delivery<Event extends object> {
   abort(reason: unknown): void {
     this.#end = { thrown: reason };
     this.#letGo();
-    this.wake();
+    this.#goOn();
   }
 
   /** The watch as users hold it. */
@@ -95,12 +108,31 @@ export class Delivery<Event extends object> {
   }
 
   #ask(): Promise<Result<Event>> {
-    const answer = this.isAwaited ? undefined : this.#answer();
-    if (answer !== undefined) return Promise.resolve(answer);
+    if (this.#asking === undefined && !this.#mustPause()) {
+      const answer = this.#answer();
+      this.#atOnce = answer === undefined ? 0 : this.#atOnce + 1;
+      if (answer !== undefined) return Promise.resolve(answer);
+    }
     return new Promise((resolve) => {
       if (this.#asking === undefined) this.#asking = resolve;
       else this.#behind.push(resolve);
     });
+  }
+
+  /** After too many for one turn, goes on in the next one. */
+  #mustPause(): boolean {
+    if (this.#atOnce < WATCH_EVENTS_A_TURN) return false;
+    this.#isPausing = true;
+    // A loop that has more to take keeps the process alive.
+    this.#options.timers.after(0, () => this.#goOn(), true);
+    return true;
+  }
+
+  /** Ends the pause, if there is one. */
+  #goOn(): void {
+    this.#atOnce = 0;
+    this.#isPausing = false;
+    this.wake();
   }
 
   /** `undefined`: not yet. */
@@ -127,7 +159,7 @@ export class Delivery<Event extends object> {
   #leave(): void {
     this.#isOver = true;
     this.#letGo();
-    this.wake();
+    this.#goOn();
   }
 
   #letGo(): void {

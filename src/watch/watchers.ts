@@ -82,7 +82,14 @@ export class Watchers {
     if (since !== undefined) checkSince(since);
     const range = watchedRange(options, this.#options.maxKeyBytes);
     const start: Start = since !== undefined ? this.#startAfter(since, range) : initial ? "initial" : "now";
-    const watcher = new Watcher(this.#source, { range, initial, start, signal, release: () => this.#remove(watcher) });
+    const watcher = new Watcher(this.#source, {
+      range,
+      initial,
+      start,
+      timers: this.#options.timers,
+      signal,
+      release: () => this.#remove(watcher),
+    });
     this.#add(watcher);
     watcher.delivery.listen();
     return watcher.delivery.iteration();

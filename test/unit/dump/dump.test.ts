@@ -209,12 +209,12 @@ describe.each(FORMS)("%s", (_, form) => {
     );
     expect(failure.code).toBe("ERR_CLOSED");
     const { position, imported } = seen.at(-1)!;
-    expect({ position, imported }).toEqual({ position: 2000, imported: 2000 });
+    expect({ position, imported }).toEqual({ position: 1000, imported: 1000 });
     await first.close();
     const again = await open({ directory: "/data", disk });
     expect([...again.keys()]).toEqual(keys.slice(0, position));
     const report = await form.import(again, inPieces(bytes, 1000), { after: position });
-    expect(report).toMatchObject({ imported: 500, position: 2500 });
+    expect(report).toMatchObject({ imported: 1500, position: 2500 });
     expect([...again.keys()]).toEqual(keys);
   });
 
@@ -228,6 +228,27 @@ describe.each(FORMS)("%s", (_, form) => {
     ]);
     await form.import(target, inPieces(bytes));
     expect(target.get("a")).toBe(1);
+  });
+
+  test("lets others have their turn, also where nothing ever waits, and where everything is left out", async () => {
+    const COUNT = 5000;
+    const bytes = await dumped(form, await filled(Array.from({ length: COUNT }, (_, n) => [`k${n}`, n] as const)));
+    const replica = await open();
+    const turnsOf = async (options: ImportOptions): Promise<number> => {
+      let turns = 0;
+      let isOver = false;
+      const count = async (): Promise<void> => {
+        for (; !isOver; turns += 1) await turn();
+      };
+      const counting = count();
+      await form.import(replica, inPieces(bytes, 65_536), options);
+      isOver = true;
+      await counting;
+      return turns;
+    };
+    for (const options of [{}, { existing: "keep" }, { after: COUNT }] as const) {
+      expect(await turnsOf(options)).toBeGreaterThanOrEqual(COUNT / 500);
+    }
   });
 
   test("leaves out what the replica refuses, and says which and why", async () => {

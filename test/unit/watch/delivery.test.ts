@@ -1,6 +1,8 @@
 /** The consumer's side of a watch: what an async generator would do, in fewer steps. */
 import { describe, expect, test } from "vitest";
+import { WATCH_EVENTS_A_TURN } from "../../../src/limits.ts";
 import { Delivery, type EventQueue } from "../../../src/watch/delivery.ts";
+import { VirtualTime } from "../../models/virtual-time.ts";
 
 interface Numbered {
   readonly n: number;
@@ -29,13 +31,14 @@ function stage(signal?: AbortSignal) {
   const release = (): void => {
     released += 1;
   };
-  const delivery = new Delivery(queue, { signal, release });
+  const time = new VirtualTime();
+  const delivery = new Delivery(queue, { timers: time, signal, release });
   delivery.listen();
   const push = (...numbers: number[]): void => {
     queue.waiting.push(...numbers.map((n) => ({ n })));
     delivery.wake();
   };
-  return { queue, delivery, events: delivery.iteration(), push, released: () => released };
+  return { queue, delivery, events: delivery.iteration(), push, time, released: () => released };
 }
 
 const DONE = { done: true, value: undefined };
@@ -71,6 +74,81 @@ describe("next", () => {
     expect(delivery.isAwaited).toBe(true);
     push(1);
     expect(await waiting).toEqual(given(1));
+  });
+});
+
+describe("more than one turn of the event loop is to take", () => {
+  const MANY = WATCH_EVENTS_A_TURN * 2 + 10;
+
+  function flooded(signal?: AbortSignal) {
+    const staged = stage(signal);
+    staged.push(...Array.from({ length: MANY }, (_, n) => n));
+    const taken: number[] = [];
+    const taking = (async () => {
+      for await (const { n } of staged.events) taken.push(n);
+    })();
+    return { ...staged, taken, taking };
+  }
+
+  const settle = async (): Promise<void> => {
+    for (let n = 0; n < MANY * 4; n += 1) await Promise.resolve();
+  };
+
+  test("waits for the next one, and what comes meanwhile comes behind it", async () => {
+    const { taken, push, time, delivery, taking } = flooded();
+    await settle();
+    expect(taken.length).toBe(WATCH_EVENTS_A_TURN);
+    expect(delivery.isAwaited).toBe(false);
+    push(MANY);
+    await settle();
+    expect(taken.length).toBe(WATCH_EVENTS_A_TURN);
+    await time.run(0);
+    expect(taken).toEqual(Array.from({ length: MANY + 1 }, (_, n) => n));
+    expect(delivery.isAwaited).toBe(true);
+    delivery.end();
+    await taking;
+  });
+
+  test("so it is where all is asked for at once", async () => {
+    const { events, push, time } = stage();
+    const asked = Array.from({ length: MANY }, () => events.next());
+    let answered = 0;
+    for (const answer of asked) void answer.then(() => (answered += 1));
+    push(...Array.from({ length: MANY }, (_, n) => n));
+    await settle();
+    expect(answered).toBe(WATCH_EVENTS_A_TURN);
+    await time.run(0);
+    expect(await Promise.all(asked)).toEqual(Array.from({ length: MANY }, (_, n) => given(n)));
+  });
+
+  test("nobody who takes what comes, one by one, ever waits for a turn", async () => {
+    const { events, push, time } = stage();
+    for (let n = 0; n < MANY; n += 1) {
+      const next = events.next();
+      push(n);
+      expect(await next).toEqual(given(n));
+    }
+    expect(time.pending).toBe(0);
+  });
+
+  test("an abort and a return end the pause, an end does not", async () => {
+    const controller = new AbortController();
+    const aborted = flooded(controller.signal);
+    await settle();
+    controller.abort(new Error("enough"));
+    await expect(aborted.taking).rejects.toThrow("enough");
+    const left = flooded();
+    await settle();
+    await left.events.return?.();
+    await left.taking;
+    const ended = flooded();
+    await settle();
+    ended.delivery.end();
+    await settle();
+    expect(ended.taken.length).toBe(WATCH_EVENTS_A_TURN);
+    await ended.time.run(0);
+    await ended.taking;
+    expect(ended.taken.length).toBe(MANY);
   });
 });
 
