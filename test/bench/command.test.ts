@@ -91,8 +91,8 @@ test("a cluster of three writes, is cut and heals; ours and the limit", { timeou
 });
 
 test("settling moves what differs, and not much more", { timeout: DEADLINE_MS }, () => {
-  const { status, stdout } = bench("--quick", "--no-peers", "--only", "settle,digest", "--json");
-  expect(status).toBe(0);
+  const { status, stdout, stderr } = bench("--quick", "--no-peers", "--only", "settle,digest", "--json");
+  expect({ status, failures: stderr.match(/failed.*/g) }).toEqual({ status: 0, failures: null });
   const [settle, digest] = runsOfLines(stdout);
   const figures = Object.fromEntries((settle?.series ?? []).map(({ figure, samples }) => [figure, samples[0]]));
   // Ten entries, and the announcements of the two replicas.

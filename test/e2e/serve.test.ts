@@ -76,7 +76,8 @@ describe("wavekv serve", () => {
     expect((await fetch(`${at}/health`)).status).toBe(200);
     expect((await fetch(`${at}/v1/scan`)).status).toBe(401);
     const token = readFileSync(join(data, "control.token"), "utf8").trim();
-    expect((await run(["get", "k", "--at", at], { WAVEKV_TOKEN: token })).out).toBe('{"a":1}\n');
+    const shown = await run(["get", "k", "--at", at], { WAVEKV_TOKEN: token });
+    expect(shown).toEqual({ code: 0, out: '{"a":1}\n', err: "" });
     const second = await run(["serve", "./data"]);
     expect(second).toMatchObject({ code: 1, err: expect.stringMatching(/is held by process \d+/) as unknown });
     // The second one must not have taken away the socket of the first.
