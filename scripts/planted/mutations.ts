@@ -195,10 +195,18 @@ export const MUTATIONS: readonly Mutation[] = [
   edit(
     "what a record covered is claimed although its origin was given up meanwhile",
     0,
-    "src/sync/durable.ts",
-    "coverage.filter(([origin, seq]) => this.#state.covered.covers(origin, seq))",
-    "coverage",
-    ["test/unit/sync/replicator.test.ts"],
+    "src/sync/pending.ts",
+    "if (pair[0] === origin && pair[1] > seq) pair[1] = seq;",
+    "void pair;",
+    ["test/unit/sync/given-up-origin.test.ts"],
+  ),
+  edit(
+    "a catch-up goes on at its cursor for a peer that has given up what it covered",
+    0,
+    "src/sync/sender.ts",
+    "unfinished?.incarnation === incarnation && unfinished.origin === origin",
+    "unfinished?.incarnation === incarnation",
+    ["test/unit/sync/given-up-origin.test.ts"],
   ),
   edit(
     'nothing is synced in mode "always"',

@@ -111,7 +111,11 @@ export class Observer {
       this.#history.forget(known);
       return undefined;
     }
-    if (isOwn && this.#isSetBack(entry.origin)) return this.#history.addTwin(known, entry, this.#who);
+    if (isOwn && this.#isSetBack(entry.origin)) {
+      // Others of its batch may be under numbers that nobody has used.
+      this.#ownStamp = entry.stamp;
+      return this.#history.addTwin(known, entry, this.#who);
+    }
     return fail("unknown write", `${this.#who} holds another content under ${describe(known)}`);
   }
 

@@ -43,10 +43,7 @@ export class DurableState implements Durable {
     assert(lsn === this.#lsn, "records become durable in order");
     this.#recordsInFlight -= 1;
     this.#lsn = end;
-    // Since it was made, our own origin may have been given up.
-    const grown = coverage.filter(([origin, seq]) => this.#state.covered.covers(origin, seq));
-    for (const [origin, seq] of grown) this.coverage.raise(origin, seq);
-    return grown;
+    return coverage.filter(([origin, seq]) => this.coverage.raise(origin, seq));
   }
 
   /** An origin of ours was given up: of what was written under it, only so much is covered as the state says. */

@@ -50,7 +50,7 @@ export class Outbound {
   readonly #claims: Claims;
   /** Of which origins the peer does not cover all that we durably do: so that nobody need look at all of them. */
   readonly #behind = new Set<Origin>();
-  /** As found at the sum of the revisions of `#acked` and of our coverage, each of which only grows. */
+  /** As found at the sum of the revisions of `#acked` and of our coverage: each grows with every change. */
   #ahead = { revisions: -1, isSo: false };
   #links = NO_LINKS;
   /** Whose writes the peer gets from somebody else, as it has told us. */

@@ -34,6 +34,8 @@ export class Pending {
   /** Only the last one still takes units. */
   readonly #records: Gathered[] = [];
   #taken: Lsn;
+  /** Of the record that was taken last, which may be on its way to the disk. */
+  #takenCoverage: [Origin, Seq][] = [];
 
   constructor(state: CoreState) {
     this.#state = state;
@@ -58,6 +60,7 @@ export class Pending {
    */
   add(unit: Unit, isPatient = false): void {
     const bytes = bytesOf(unit.ops);
+    for (const op of unit.ops) if (op.type === "uncover") this.#uncover(op.origin, op.seq);
     let record = this.#records.at(-1);
     if (record !== undefined && hasRoom(record, unit, bytes)) join(record, unit);
     else {
@@ -68,6 +71,13 @@ export class Pending {
     record.bytes += bytes;
     record.end = this.#state.lsn;
     if (!isPatient) record.isDue = true;
+  }
+
+  /** What was covered under numbers that are in doubt now is so no longer, when the records are durable that said it. */
+  #uncover(origin: Origin, seq: Seq): void {
+    for (const coverage of [this.#takenCoverage, ...this.#records.map((record) => record.coverage)]) {
+      for (const pair of coverage) if (pair[0] === origin && pair[1] > seq) pair[1] = seq;
+    }
   }
 
   /** What was patient has waited long enough. */
@@ -84,6 +94,7 @@ export class Pending {
     const lsn = this.#taken;
     this.#taken = end;
     const coverage = record.coverage.length > 1 ? [...new VersionVector(record.coverage)] : record.coverage;
+    this.#takenCoverage = coverage;
     return { ops, lsn, end, batches, changes, coverage };
   }
 }

@@ -31,8 +31,14 @@ export interface SenderOptions {
 export class Sender {
   readonly #options: SenderOptions;
   readonly #pace: Pace;
-  /** Of the process that was sent it: how far a catch-up had come when its session broke. */
-  readonly #unfinished = new Map<NodeId, { readonly incarnation: string; readonly cursor: Lsn }>();
+  /**
+   * How far a catch-up had come when its session broke, of the process that was sent it, and of its origin: under another
+   * one it may cover less than it did, and what was left out as covered lies before the cursor.
+   */
+  readonly #unfinished = new Map<
+    NodeId,
+    { readonly incarnation: string; readonly origin: Origin; readonly cursor: Lsn }
+  >();
 
   constructor(options: SenderOptions) {
     this.#options = options;
@@ -64,17 +70,18 @@ export class Sender {
       return this.#options.send(session, asksForAcks ? page : { ...page, ackNow: false });
     };
     const outside = { pace: this.#pace, send, isAwaited };
-    const outbound = new Outbound(state, session.id, makeOrigin(nodeId, epoch), vector, durable, flow, outside);
+    const origin = makeOrigin(nodeId, epoch);
+    const outbound = new Outbound(state, session.id, origin, vector, durable, flow, outside);
     const unfinished = this.#unfinished.get(nodeId);
-    if (unfinished?.incarnation === incarnation) outbound.resume(unfinished.cursor);
+    if (unfinished?.incarnation === incarnation && unfinished.origin === origin) outbound.resume(unfinished.cursor);
     this.#unfinished.delete(nodeId);
     return outbound;
   }
 
   /** The session of a peer has ended. */
-  close({ nodeId, incarnation, outbound }: Peer): void {
+  close({ nodeId, incarnation, origin, outbound }: Peer): void {
     const { resumableCursor: cursor } = outbound;
-    if (cursor > 0) this.#unfinished.set(nodeId, { incarnation, cursor });
+    if (cursor > 0) this.#unfinished.set(nodeId, { incarnation, origin, cursor });
   }
 
   /** Every catch-up begins anew. */

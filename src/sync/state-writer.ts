@@ -10,7 +10,18 @@ import { type VectorPairs, VersionVector } from "../core/version-vector.ts";
 import { HybridLogicalClock, stampAt } from "../hybrid-logical-clock.ts";
 import { assert } from "../invariant.ts";
 import { EXPIRE_ENTRIES_MAX, isReserved, LEASE_MS, ORIGINS_MAX } from "../limits.ts";
-import type { Entry, Epoch, Lsn, Millis, NodeId, Origin, Seq, Stamp } from "../types.ts";
+import {
+  type Entry,
+  type Epoch,
+  type Lsn,
+  type Millis,
+  makeOrigin,
+  type NodeId,
+  nodeIdOf,
+  type Origin,
+  type Seq,
+  type Stamp,
+} from "../types.ts";
 import type { Change, Ready, SessionId } from "./committed.ts";
 import { Pending } from "./pending.ts";
 
@@ -328,14 +339,13 @@ export class StateWriter {
     for (let slot = table.nextChange(this.#opened.lsn); slot !== NO_SLOT; slot = table.nextChange(table.lsnAt(slot))) {
       if (table.originAt(slot) === old) again.push(this.#state.entryAt(slot));
     }
-    const unit = new UnitBuilder();
+    const origin = makeOrigin(nodeIdOf(old), epoch);
+    const entries = again.map((entry, index) => ({ ...entry, origin, seq: index + 1 }));
+    // All in one record: of a crash in between, writes would be left under numbers that are taken for others.
+    const unit = new UnitBuilder(entries);
     this.#execute({ type: "uncover", origin: old, seq: old === this.#opened.origin ? this.#opened.seq : 0 }, unit);
     this.#execute({ type: "rotate", epoch }, unit);
-    this.#finish(unit, undefined);
-    const { origin } = this.#state;
-    let seq = this.#state.nextSeq;
-    const entries = again.map((entry) => ({ ...entry, origin, seq: seq++ }));
-    if (entries.length > 0) this.#author(entries, now);
+    this.#author(entries, now, unit);
   }
 
   /** Whether its key holds this very write. */
@@ -351,8 +361,7 @@ export class StateWriter {
     }
   }
 
-  #author(entries: readonly Entry[], now: Millis): void {
-    const unit = new UnitBuilder(entries);
+  #author(entries: readonly Entry[], now: Millis, unit = new UnitBuilder(entries)): void {
     const expiryNow = this.now(now);
     this.#takeLease(unit);
     for (const entry of entries) this.#set(entry, true, expiryNow, unit);
