@@ -41,7 +41,7 @@ export interface ImportOptions {
   readonly existing?: "replace" | "keep";
   /** Reject with the first entry that cannot be imported, instead of leaving it out. Default false. */
   readonly strict?: boolean;
-  /** Called after every batch: 500 entries, or 1 MiB, of which some may be left out. */
+  /** Called after every batch: 250 entries, or 1 MiB, of which some may be left out. */
   readonly onProgress?: (progress: ImportProgress) => void;
   /** Called for each entry that is left out because it is damaged or refused. */
   readonly onSkip?: (skipped: SkippedEntry) => void;
@@ -66,7 +66,7 @@ export interface ImportReport {
 }
 
 /** After so many entries, or bytes, what of them is to be written is. Bytes are those of the dump; encoded it may be somewhat more than twice as long. */
-const BATCH_ENTRIES = 500;
+const BATCH_ENTRIES = 250;
 const BATCH_BYTES = 1024 * 1024;
 const PROBLEMS_KEPT = 100;
 /** What is the matter with one entry, and not with the store. */
