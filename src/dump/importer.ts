@@ -147,8 +147,10 @@ export class Importer {
 
   async #flushIfDue(): Promise<void> {
     if (this.#batchEntries < BATCH_ENTRIES && this.#batchBytes < BATCH_BYTES) return;
+    // A source that never waits, and a store without a disk, would keep everybody else waiting. Reading is one turn of the
+    // event loop, writing another.
+    await nextTurn();
     await this.#flush();
-    // A source that never waits, and a store without a disk, would keep everybody else waiting.
     await nextTurn();
   }
 
