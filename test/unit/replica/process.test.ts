@@ -53,6 +53,18 @@ test.each([
     "written",
   ],
   [
+    "watches more than comes in one turn of the event loop, in memory",
+    `const replica = await openReplica();
+     for (let n = 0; n < 1000; n += 1) await replica.put("k" + n, n);
+     let seen = 0;
+     for await (const { type } of replica.watch({ initial: true })) {
+       if (type === "ready") break;
+       seen += 1;
+     }
+     console.log(seen);`,
+    "1000",
+  ],
+  [
     "forgets to close, in memory",
     `const replica = await openReplica();
      await replica.put("a", 1, { ttlMs: 60000 });

@@ -102,6 +102,7 @@ describe("more than one turn of the event loop is to take", () => {
     push(MANY);
     await settle();
     expect(taken.length).toBe(WATCH_EVENTS_A_TURN);
+    expect(time.pending, "one pause is enough").toBe(1);
     await time.run(0);
     expect(taken).toEqual(Array.from({ length: MANY + 1 }, (_, n) => n));
     expect(delivery.isAwaited).toBe(true);
