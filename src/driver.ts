@@ -5,6 +5,7 @@
  */
 import type { Timers, WallClock } from "./clock.ts";
 import { decodeMessage, encodeBody, frameOf } from "./codec/messages.ts";
+import { CommitWaits } from "./commit-waits.ts";
 import type { StateOp } from "./core/ops.ts";
 import type { ReplicaError } from "./errors.ts";
 import { type Arrival, Inbox } from "./inbox.ts";
@@ -39,25 +40,6 @@ export interface DriverOptions {
   readonly onStep: () => void;
 }
 
-/** A call that is answered once `lsn` is durable. Thousands may wait: it holds no more than it needs. */
-class Wait<T> {
-  readonly lsn: Lsn;
-  readonly #value: T;
-  readonly #resolve: (value: T) => void;
-  readonly reject: (error: unknown) => void;
-
-  constructor(lsn: Lsn, value: T, resolve: (value: T) => void, reject: (error: unknown) => void) {
-    this.lsn = lsn;
-    this.#value = value;
-    this.#resolve = resolve;
-    this.reject = reject;
-  }
-
-  answer(): void {
-    this.#resolve(this.#value);
-  }
-}
-
 export interface ChannelBytes {
   in: number;
   out: number;
@@ -68,8 +50,7 @@ export class Driver {
   readonly #replicator: Replicator;
   readonly #inbox: Inbox;
   readonly #channels = new Map<SessionId, { readonly channel: Channel; readonly bytes: ChannelBytes }>();
-  /** In the order of the calls, and so by lsn. */
-  #waits: Pick<Wait<unknown>, "lsn" | "answer" | "reject">[] = [];
+  readonly #waits: CommitWaits;
   #nextSession: SessionId = 1;
   #committing = false;
   #failure: ReplicaError | undefined;
@@ -81,6 +62,7 @@ export class Driver {
   constructor(options: DriverOptions) {
     this.#options = options;
     this.#replicator = options.replicator;
+    this.#waits = new CommitWaits(options.timers, () => this.wake());
     this.#inbox = new Inbox({
       handle: (session, arrival) => this.#arrived(session, arrival),
       overflow: (session) => {
@@ -98,7 +80,7 @@ export class Driver {
 
   /** Calls that wait for something to become durable. */
   get waiting(): number {
-    return this.#waits.length;
+    return this.#waits.size;
   }
 
   /** Bytes that a session has moved. */
@@ -133,7 +115,8 @@ export class Driver {
     for (const event of this.#replicator.takeEvents()) this.#handle(event);
     this.#options.onStep();
     this.#takeTurn();
-    if (this.#committing || !this.#replicator.hasReady || this.#failure !== undefined) return;
+    if (this.#committing || this.#waits.isAnswering) return;
+    if (!this.#replicator.hasReady || this.#failure !== undefined) return;
     if (this.#options.log === undefined && this.#channels.size === 0 && !this.#options.hasListeners())
       this.#commitAtOnce();
     else void this.#commit();
@@ -146,10 +129,8 @@ export class Driver {
   durable<T>(lsn: Lsn, value: T): Promise<T> {
     const isDurable = lsn <= this.#replicator.durable.lsn;
     if (this.#failure !== undefined) return isDurable ? Promise.resolve(value) : Promise.reject(this.#failure);
-    if (isDurable && !this.#committing) return Promise.resolve(value);
-    return new Promise((resolve, reject) => {
-      this.#waits.push(new Wait(lsn, value, resolve, reject));
-    });
+    if (isDurable && !this.#committing && this.#waits.size === 0) return Promise.resolve(value);
+    return this.#waits.add(lsn, value);
   }
 
   /** Resolves when no record is on its way. */
@@ -162,9 +143,7 @@ export class Driver {
     if (this.#failure !== undefined) return;
     this.#failure = error;
     this.#onIdle();
-    const waits = this.#waits;
-    this.#waits = [];
-    for (const wait of waits) wait.reject(error);
+    this.#waits.fail(this.#replicator.durable.lsn, error);
     this.#cancelTick();
     for (const { channel } of this.#channels.values()) channel.close();
     this.#options.onFailure(error);
@@ -218,7 +197,7 @@ export class Driver {
   async #commit(): Promise<void> {
     this.#committing = true;
     await Promise.resolve();
-    for (let ready = this.#replicator.takeReady(); ready !== undefined; ready = this.#replicator.takeReady()) {
+    for (let ready = this.#takeReady(); ready !== undefined; ready = this.#takeReady()) {
       const { log, telemetry } = this.#options;
       const began = log === undefined ? 0 : telemetry.now();
       try {
@@ -232,7 +211,12 @@ export class Driver {
     this.#committing = false;
     this.#onIdle();
     // A wait for what is durable already, issued while the last record was on its way.
-    this.#resolve();
+    this.#waits.answer(this.#replicator.durable.lsn);
+  }
+
+  /** What becomes the next record, unless some are still to be answered, who may write first. */
+  #takeReady(): Ready | undefined {
+    return this.#waits.isAnswering ? undefined : this.#replicator.takeReady();
   }
 
   /** @param durationMs  that the log took for it, if there is one */
@@ -241,21 +225,11 @@ export class Driver {
     this.#replicator.persisted(ready);
     this.#send();
     this.#options.publish(ready.changes);
-    this.#resolve();
+    this.#waits.answer(this.#replicator.durable.lsn);
     for (const event of this.#replicator.takeEvents()) this.#handle(event);
     this.#options.onStep();
     // What waited for the disk.
     this.#takeTurn();
-  }
-
-  #resolve(): void {
-    if (this.#waits.length === 0) return;
-    const { lsn } = this.#replicator.durable;
-    const later = this.#waits.findIndex((wait) => wait.lsn > lsn);
-    let done = this.#waits;
-    if (later < 0) this.#waits = [];
-    else done = this.#waits.splice(0, later);
-    for (const wait of done) wait.answer();
   }
 
   #send(): void {

@@ -174,7 +174,7 @@ export class Engine {
       random,
       logger,
     });
-    this.peerWaits = new PeerWaits({ ...parts, neighbours: this.neighbours });
+    this.peerWaits = new PeerWaits({ ...parts, neighbours: this.neighbours, timers });
     this.reader = new Reader({ state, now, maxKeyBytes, merges, assertOpen: () => this.assertOpen() });
     this.writer = new Writer({
       ...parts,

@@ -94,6 +94,8 @@ export const EXPIRE_ENTRIES_MAX = 100;
 export const COLLECT_ENTRIES_MAX = 100;
 /** Bytes of the changes that wait for one watcher, previous values included. */
 export const WATCH_QUEUE_BYTES_MAX = 64 * 1024 * 1024;
+/** Calls that wait for the disk or for peers, and are answered in one turn of the event loop: each may write again at once. */
+export const ANSWERS_A_TURN = 500;
 /** Calls that wait for peers (write concern, `reached`, `settled`) at one time; one more is refused. */
 export const WAITS_MAX = 10_000;
 /** Connections of others that have not said hello; for one more the oldest of them is closed. */

@@ -1,6 +1,7 @@
 /** Waiting for what other replicas hold, by the vectors that they acknowledge: write concern, `reached`, `settled`. */
 import { checkSignal, knownFields } from "../arguments.ts";
 import type { SettledOptions, WaitOptions } from "../calls.ts";
+import type { Timers } from "../clock.ts";
 import type { CoreState } from "../core/core-state.ts";
 import { parseToken, type WriteToken } from "../data/write-tokens.ts";
 import type { Driver } from "../driver.ts";
@@ -15,14 +16,18 @@ export interface PeerWaitsSource {
   readonly replicator: Replicator;
   readonly driver: Driver;
   readonly neighbours: Neighbours;
+  readonly timers: Timers;
 }
 
 export class PeerWaits {
   readonly #source: PeerWaitsSource;
-  readonly #waits = new Waits();
+  readonly #waits: Waits;
+  /** Our last write of those that were authored again when we went on under this epoch. */
+  #authoredAgain: { readonly origin: Origin; readonly seq: Seq } | undefined;
 
   constructor(source: PeerWaitsSource) {
     this.#source = source;
+    this.#waits = new Waits(source.timers);
   }
 
   /** Calls that wait. */
@@ -39,13 +44,13 @@ export class PeerWaits {
     signal: AbortSignal | undefined,
   ): Promise<T> {
     const { replicator, state } = this.#source;
-    let write = { origin, seq };
     const isHeld = (): boolean => {
       // Under a new epoch it was authored again: whoever covers its old number may mean another write.
-      if (write.origin !== state.origin) write = { origin: state.origin, seq: state.nextSeq - 1 };
+      const write = origin === state.origin ? { origin, seq } : this.#lastAuthoredAgain();
       return replicator.holders(write.origin, write.seq) >= acks;
     };
-    await Promise.all([durable, this.#waits.until(isHeld, signal)]);
+    // Whoever holds a write of ours holds those before it.
+    await Promise.all([durable, this.#waits.until(isHeld, acks, signal)]);
     return durable;
   }
 
@@ -55,7 +60,7 @@ export class PeerWaits {
     checkSignal(options.signal);
     const { origin, seq } = parseToken(token);
     const { replicator } = this.#source;
-    await this.#waits.until(() => replicator.durable.coverage.covers(origin, seq), options.signal);
+    await this.#waits.until(() => replicator.durable.coverage.covers(origin, seq), undefined, options.signal);
   }
 
   /** See `Replica.settled`. */
@@ -76,11 +81,12 @@ export class PeerWaits {
       if (origin !== state.origin) {
         origin = state.origin;
         all = all.meet(state.covered);
-        all.raise(origin, state.nextSeq - 1);
+        all.raise(origin, this.#lastAuthoredAgain().seq);
       }
       return peers.every((peer) => replicator.ackedBy(peer).dominates(all));
     };
-    const settled = this.#waits.until(isSettled, signal);
+    // Whoever has settled later has more to be acknowledged, by the same peers.
+    const settled = this.#waits.until(isSettled, peers.join(), signal);
     // What peers hold already they would acknowledge with their next tick.
     if (!isSettled()) {
       replicator.askForAcks();
@@ -94,8 +100,14 @@ export class PeerWaits {
     this.#waits.check();
   }
 
-  /** Rejects every wait, and all later ones. */
+  /** Rejects every wait that is not over, and all later ones. */
   close(error: Error): void {
     this.#waits.close(error);
+  }
+
+  #lastAuthoredAgain(): { readonly origin: Origin; readonly seq: Seq } {
+    const { origin, nextSeq } = this.#source.state;
+    if (this.#authoredAgain?.origin !== origin) this.#authoredAgain = { origin, seq: nextSeq - 1 };
+    return this.#authoredAgain;
   }
 }

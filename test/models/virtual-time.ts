@@ -45,6 +45,14 @@ export class VirtualTime implements Timers, WallClock {
     this.#nowMs = untilMs;
   }
 
+  /** Calls what was to be called in the next turn of the event loop, and not what comes in the one after it. */
+  oneTurn(): void {
+    const next = this.#order;
+    for (let first = this.#timers.peek(); first !== undefined && first.order < next; first = this.#timers.peek()) {
+      if (!this.#callNext(this.#nowMs)) return;
+    }
+  }
+
   /** As `advance`, and lets promises settle before the first and after every call: for code that awaits. */
   async run(ms: number): Promise<void> {
     const untilMs = this.#nowMs + ms;

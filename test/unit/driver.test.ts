@@ -4,7 +4,7 @@ import { decodeMessage, encodeBody, frameOf } from "../../src/codec/messages.ts"
 import { CoreState } from "../../src/core/core-state.ts";
 import { Driver, type Log } from "../../src/driver.ts";
 import { ReplicaError } from "../../src/errors.ts";
-import { INBOX_ENTRY_BYTES, INBOX_TURN_BYTES, TURN_BYTES } from "../../src/limits.ts";
+import { ANSWERS_A_TURN, INBOX_ENTRY_BYTES, INBOX_TURN_BYTES, TURN_BYTES } from "../../src/limits.ts";
 import type { SessionEvent } from "../../src/sync/committed.ts";
 import type { Message } from "../../src/sync/messages.ts";
 import { Replicator } from "../../src/sync/replicator.ts";
@@ -181,6 +181,54 @@ describe("with a log", () => {
     await turn();
     expect(resolved).toBe(true);
     expect(stage.trace).toEqual(["publish a", "resolve a"]);
+  });
+
+  /** So many writes of one record, which has just become durable. */
+  async function durableAtOnce(stage: Stage, count: number): Promise<void> {
+    for (let at = 0; at < count; at++) stage.write(`${at}`).catch(() => undefined);
+    await turn();
+    stage.appends[0]!.resolve();
+    await turn();
+  }
+
+  const resolvedOf = (stage: Stage): string[] => stage.trace.filter((step) => step.startsWith("resolve"));
+
+  test("of many that share a record a turn answers some; what they write waits for the others to be answered", async () => {
+    const stage = new Stage();
+    const count = 2 * ANSWERS_A_TURN + 1;
+    await durableAtOnce(stage, count);
+    expect(resolvedOf(stage)).toHaveLength(ANSWERS_A_TURN);
+    expect(stage.driver.waiting).toBe(ANSWERS_A_TURN + 1);
+    void stage.write("again");
+    // It is durable already, and yet behind those who came before.
+    let late = false;
+    void stage.driver.durable(0, undefined).then(() => {
+      late = true;
+    });
+    stage.time.oneTurn();
+    await turn();
+    expect(resolvedOf(stage)).toHaveLength(2 * ANSWERS_A_TURN);
+    expect(stage.appends).toHaveLength(1);
+    stage.time.oneTurn();
+    await turn();
+    expect(resolvedOf(stage)).toEqual(Array.from({ length: count }, (_, at) => `resolve ${at}`));
+    expect(stage.appends.map(({ keys }) => keys.length)).toEqual([count, 1]);
+    expect(late).toBe(false);
+    stage.appends[1]!.resolve();
+    await turn();
+    expect([late, stage.driver.waiting]).toEqual([true, 0]);
+    expect(resolvedOf(stage).at(-1)).toBe("resolve again");
+  });
+
+  test("a failure while some are still to be answered: what is durable resolves, what is not rejects", async () => {
+    const stage = new Stage();
+    await durableAtOnce(stage, ANSWERS_A_TURN + 2);
+    const again = stage.write("again");
+    stage.driver.fail(new ReplicaError("ERR_STORAGE_FULL", "full"));
+    await expect(again).rejects.toMatchObject({ code: "ERR_STORAGE_FULL" });
+    expect(resolvedOf(stage)).toHaveLength(ANSWERS_A_TURN + 2);
+    await stage.time.run(0);
+    expect(stage.appends).toHaveLength(1);
   });
 
   test("a failed append: all that wait reject, channels close, nothing is sent, published or appended again", async () => {
