@@ -1,5 +1,6 @@
 /** All workloads, in the order in which they are shown. */
 import type { Workload } from "./workload.ts";
+import { acks } from "./workloads/acks.ts";
 import { cluster } from "./workloads/cluster.ts";
 import { digest } from "./workloads/digest.ts";
 import { batches, durable } from "./workloads/durable.ts";
@@ -7,8 +8,9 @@ import { growth } from "./workloads/growth.ts";
 import { memory } from "./workloads/memory.ts";
 import { checkpoint, opening } from "./workloads/open.ts";
 import { reads } from "./workloads/reads.ts";
-import { bootstrap, catchUp, difference, idle, latency, live, turns } from "./workloads/replication.ts";
+import { bootstrap, catchUp, difference, idle, latency, live } from "./workloads/replication.ts";
 import { settle } from "./workloads/settle.ts";
+import { turns } from "./workloads/turns.ts";
 import { upkeep } from "./workloads/upkeep.ts";
 import { ycsb } from "./workloads/ycsb.ts";
 
@@ -18,6 +20,7 @@ export const WORKLOADS: readonly Workload[] = [
   ycsb,
   durable,
   batches,
+  acks,
   opening,
   checkpoint,
   upkeep,

@@ -3,6 +3,7 @@ import { mkdirSync } from "node:fs";
 import { openReplica, type Replica } from "wavekv";
 import { WebSocketTransport } from "wavekv/transports/websocket";
 import { keyOf, Values } from "../inputs.ts";
+import { watchTurns } from "../measure.ts";
 import type { Task } from "../workload.ts";
 import { CutTransport } from "./cut.ts";
 import { pages } from "./pages.ts";
@@ -50,6 +51,7 @@ export function runMember(task: Task): void {
   let member: Member;
   /** By number of the put. */
   let latencies: number[] = [];
+  let stopWatching: (() => Promise<number>) | undefined;
   const replica = (): Replica => member.replica ?? missing();
   const transport = (): CutTransport => member.transport ?? missing();
   answer({
@@ -78,6 +80,10 @@ export function runMember(task: Task): void {
     heal: () => transport().heal(),
     digest: () => replica().status().digest,
     flush: () => replica().flush(),
+    watchTurns() {
+      stopWatching = watchTurns();
+    },
+    longestTurn: () => stopWatching?.(),
   });
 }
 

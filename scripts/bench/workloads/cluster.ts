@@ -12,11 +12,13 @@ const STAMPS: Record<Scale, number> = { full: 2000, quick: 50 };
 /** On each side of a partition, and how many of them have keys that are written on the other side too. */
 const CUT_WRITES: Record<Scale, number> = { full: 5000, quick: 200 };
 const SHARED_PART = 0.2;
+/** So many keys are written in a partition, for each write of one side. */
+const CUT_KEYS = 2 - SHARED_PART;
 const POLL_MS = 2;
 
 export const cluster: Workload = {
   name: "cluster",
-  what: "So many replicas in a full mesh, each in a process of its own and durable. Writes of one of them, a thousand under way, until all others have them durably; single puts, every 1 to 3 ms, until the event on the slowest of the others. Then the mesh is cut into two sides for as long as one replica of each side takes to write 5,000 entries, a fifth of them under keys of the other side too, and heals: until all are connected again, for which a dialer first has to try again, after a pause that its failed attempts have made about as long as the cut; and until all digests are equal and everything is durable, that pause included.",
+  what: "So many replicas in a full mesh, each in a process of its own and durable. Writes of one of them, a thousand under way, until all others have them durably; single puts, every 1 to 3 ms, until the event on the slowest of the others. Then the mesh is cut into two sides for as long as one replica of each side takes to write 5,000 entries, a fifth of them under keys of the other side too, and heals: until all are connected again, for which a dialer first has to try again, after a pause that its failed attempts have made about as long as the cut; and until all digests are equal and everything is durable, that pause included. Last, more writes and another partition, while every process watches its turns: the longest of any, in processor time of its main thread.",
   time: "clock",
   sizeName: "replicas",
   sizes: { full: [3, 5], quick: [3] },
@@ -34,8 +36,9 @@ export const cluster: Workload = {
     "cut for": { unit: "ms", better: "less" },
     "connected after healing": { unit: "ms", better: "less" },
     "converged after healing": { unit: "ms", better: "less" },
+    "longest turn": { unit: "ms", better: "less" },
   },
-  targets: [],
+  targets: [{ row: 15, figure: "longest turn", against: "itself", atMost: 20 }],
   profile:
     "Five processes share two cores, so what a write costs is what it takes: at most 0.8 ms of processor time in each of the five, 0.16 of it in system calls, and 0.35 to 0.6 of bare pages. For each write the author makes one record and one sync, and sends a page to each of the others; each of them makes one record and one sync, sends nothing for it, holds the write back for three others, and tells all four what it has once in a tick (50 ms), by one frame for all that came since. After a partition the first dial that succeeds ends the waits of its replica for the others.",
   partner: async (task) => runMember(task),
@@ -52,7 +55,7 @@ export const cluster: Workload = {
         writes: WRITES[scale] / (writesMs / 1000),
         "latency, p50": percentile(latencies, 0.5),
         "latency, p99": percentile(latencies, 0.99),
-        ...(system === "wavekv" ? await cutAndHeal(members, ports, written, CUT_WRITES[scale]) : {}),
+        ...(system === "wavekv" ? await partitions(members, ports, written, CUT_WRITES[scale]) : {}),
       };
     }),
 };
@@ -77,6 +80,21 @@ async function slowestLatencies([writer, ...others]: readonly Partner[], count: 
     for (const [index, latencies] of more.entries()) perMember[index]?.push(...latencies);
   }
   return Array.from({ length: count }, (_, put) => Math.max(...perMember.map((latencies) => latencies[put] ?? 0)));
+}
+
+/** One to be timed, and another one of which the turns are watched, which would take from the time of the first. */
+async function partitions(
+  members: readonly Partner[],
+  ports: readonly number[],
+  from: number,
+  writes: number,
+): Promise<Figures> {
+  const figures = await cutAndHeal(members, ports, from, writes);
+  const next = from + CUT_KEYS * writes;
+  await askAll(members, "watchTurns");
+  await writeUntilAllHave(members, next, next + writes);
+  await cutAndHeal(members, ports, next + writes, writes);
+  return { ...figures, "longest turn": Math.max(...(await askAll<number>(members, "longestTurn"))) };
 }
 
 async function cutAndHeal(

@@ -1,7 +1,7 @@
 /** Writes that are on the disk when they are answered: by many writers at once, and in batches. */
 import { join } from "node:path";
 import { Keys, Values } from "../inputs.ts";
-import { processorMs } from "../measure.ts";
+import { processorMs, watchTurns } from "../measure.ts";
 import { percentile } from "../statistics.ts";
 import { AppendLog } from "../stores/append-log.ts";
 import { openLevel, openLmdb } from "../stores/peers.ts";
@@ -17,16 +17,16 @@ import {
   type Workload,
   wavekv,
 } from "../workload.ts";
+import { writeBy } from "./writers.ts";
 
 const RUN_MS: Record<Scale, number> = { full: 2000, quick: 150 };
 /** So many different keys: after a while all are overwrites. */
 const KEYS = 100_000;
 const BATCH = 1000;
+const BATCH_WRITERS = 4;
 /** Before it counts, so that the compiler of JavaScript has done its work. */
 const WARM_UP: Record<Scale, number> = { full: 30_000, quick: 100 };
 const WARM_UP_WRITERS = 1000;
-/** One in so many is timed. */
-const SAMPLE = 16;
 
 const systems: readonly System[] = [
   wavekv("synced to the disk before the answer; also in memory, ordered, ready to be sent"),
@@ -43,7 +43,7 @@ interface DurableStore {
 
 export const durable: Workload = {
   name: "durable",
-  what: "Puts of 20 and 100 bytes by so many writers, each of which waits for its own.",
+  what: "Puts of 20 and 100 bytes by so many writers, each of which waits for its own; then once more, to watch the turns of the event loop, in processor time of the main thread.",
   time: "clock",
   sizeName: "writers",
   sizes: { full: [1, 16, 256, 4096], quick: [1, 64] },
@@ -53,11 +53,13 @@ export const durable: Workload = {
     "put, for each second of processor": { unit: "/s", better: "more" },
     p50: { unit: "ms", better: "less" },
     p99: { unit: "ms", better: "less" },
+    "longest turn": { unit: "ms", better: "less" },
   },
   targets: [
     { row: 3, figure: "put", size: 1, against: "append and sync", atLeast: 0.8 },
     { row: 4, figure: "put", size: 256, against: "append and sync", atLeast: 0.6 },
     { row: 4, figure: "put", size: 256, against: "best peer", atLeast: 5 },
+    { row: 15, figure: "longest turn", against: "itself", atMost: 20 },
   ],
   profile:
     "Of 256 writers, 62 % of the time passes waiting for the disk, where one record is on its way at a time. Of the processor time of 1,024, 23 % go into the table (index, order, log of changes, digest), 12 % into checking and encoding keys and values, 10 % into the log, 7 % into snapshots, 8 % are garbage collection; most of the rest are promises and their callbacks. A write and its sync are two trips to the thread pool, each of which costs the main thread 60 to 100 us of processor time on this machine.",
@@ -66,15 +68,16 @@ export const durable: Workload = {
 
 export const batches: Workload = {
   name: "batches",
-  what: "Batches of 1,000 puts, four of them under way at a time.",
+  what: "Batches of 1,000 puts, four of them under way at a time; turns as for durable.",
   time: "clock",
   sizeName: "puts in a batch",
   sizes: { full: [BATCH], quick: [BATCH] },
   systems,
-  figures: { put: { unit: "/s", better: "more" } },
+  figures: { put: { unit: "/s", better: "more" }, "longest turn": { unit: "ms", better: "less" } },
   targets: [
     { row: 5, figure: "put", against: "append and sync", atLeast: 0.7 },
     { row: 5, figure: "put", against: "classic-level", atLeast: 1.5 },
+    { row: 15, figure: "longest turn", against: "itself", atMost: 20 },
   ],
   profile:
     "36 % go into the table, 27 % into checking and encoding (values 16 %, keys 4 %, finding operations on one key 6 %), 6 % into the log, 7 % into snapshots, 6 % are garbage collection. The limit keeps no table, no order, no digest and no snapshots.",
@@ -88,38 +91,24 @@ async function open({ system, directory }: Task): Promise<DurableStore> {
 }
 
 async function measurePuts(task: Task): Promise<Figures> {
-  const writers = numberOf(task.size);
   const store = await open(task);
   const keys = new Keys(KEYS);
   const values = new Values();
-  const latencies: number[] = [];
-  let puts = 0;
-  let isOver = false;
-  const write = async (): Promise<void> => {
-    while (!isOver) {
-      const index = puts;
-      puts += 1;
-      const from = index % SAMPLE === 0 ? performance.now() : 0;
-      await store.put(keys.at(index % KEYS), values.at(index));
-      if (from !== 0) latencies.push(performance.now() - from);
-    }
-  };
+  const put = (index: number): unknown => store.put(keys.at(index % KEYS), values.at(index));
+  const writers = numberOf(task.size);
+  const ms = RUN_MS[task.scale];
   await warmUp(store, keys, values, task.scale);
-  const fromProcessor = processorMs();
-  const from = performance.now();
-  const timer = setTimeout(() => {
-    isOver = true;
-  }, RUN_MS[task.scale]);
-  await Promise.all(Array.from({ length: writers }, write));
-  clearTimeout(timer);
-  const put = puts / ((performance.now() - from) / 1000);
-  const processor = puts / ((processorMs() - fromProcessor) / 1000);
+  const from = processorMs();
+  const { puts, tookMs, latencies } = await writeBy(writers, ms, put);
+  const processor = processorMs() - from;
+  const { longestMs } = await writeBy(writers, ms / 2, put, watchTurns);
   await store.close();
   return {
-    put,
-    "put, for each second of processor": processor,
+    put: puts / (tookMs / 1000),
+    "put, for each second of processor": puts / (processor / 1000),
     p50: percentile(latencies, 0.5),
     p99: percentile(latencies, 0.99),
+    "longest turn": longestMs,
   };
 }
 
@@ -135,19 +124,14 @@ async function measureBatches(task: Task): Promise<Figures> {
   const keys = new Keys(KEYS);
   const values = new Values();
   await warmUp(store, keys, values, task.scale);
-  let puts = 0;
-  const until = performance.now() + RUN_MS[task.scale];
-  const write = async (): Promise<void> => {
-    while (performance.now() < until) {
-      const entries: [string, string][] = [];
-      for (let index = puts; index < puts + BATCH; index += 1) entries.push([keys.at(index % KEYS), values.at(index)]);
-      puts += BATCH;
-      await store.putAll?.(entries);
-    }
+  const putBatch = async (number: number): Promise<void> => {
+    const entries: [string, string][] = [];
+    for (let index = number * BATCH; index < (number + 1) * BATCH; index += 1)
+      entries.push([keys.at(index % KEYS), values.at(index)]);
+    await store.putAll?.(entries);
   };
-  const from = performance.now();
-  await Promise.all(Array.from({ length: 4 }, write));
-  const put = puts / ((performance.now() - from) / 1000);
+  const { puts, tookMs } = await writeBy(BATCH_WRITERS, RUN_MS[task.scale], putBatch);
+  const { longestMs } = await writeBy(BATCH_WRITERS, RUN_MS[task.scale] / 2, putBatch, watchTurns);
   await store.close();
-  return { put };
+  return { put: (puts * BATCH) / (tookMs / 1000), "longest turn": longestMs };
 }

@@ -1,5 +1,5 @@
 /** Two processes over a WebSocket: how long data takes from one to the other, and what it costs. */
-import { processorMs, watchTurns } from "../measure.ts";
+import { processorMs } from "../measure.ts";
 import { sharedNowMs } from "../pairs/pair.ts";
 import { pairSystems, runSource, withSource } from "../pairs/systems.ts";
 import { percentile } from "../statistics.ts";
@@ -202,64 +202,4 @@ export const idle: Workload = {
       // What one side receives the other one sends, and about as much the other way.
       return { processor: spent / seconds, bytes: (2 * received) / seconds };
     }),
-};
-
-const TURNS: Record<Scale, { readonly entries: number; readonly missed: number; readonly written: number }> = {
-  full: { entries: TEN_TO.six, missed: 10_000, written: LIVE_WRITES.full },
-  quick: { entries: 2000, missed: 500, written: 1000 },
-};
-
-export const turns: Workload = {
-  name: "turns",
-  what: "The longest turn of the event loop of each end, in processor time of its main thread: while an empty replica gets 10^6 entries, while one that has them gets 10^4 that it missed, from the connection on, and while 10^5 writes go to one that has them, a thousand called in one turn. Both ends watch their turns, which is work beside the work.",
-  time: "processor",
-  sizeName: "",
-  sizes: { full: ["bootstrap", "catch-up", "live"], quick: ["bootstrap", "catch-up", "live"] },
-  systems: [wavekv("the receiver syncs before it counts; the sender is in memory, and syncs in live")],
-  figures: {
-    "longest turn, sender": { unit: "ms", better: "less" },
-    "longest turn, receiver": { unit: "ms", better: "less" },
-  },
-  targets: ["longest turn, sender", "longest turn, receiver"].map((figure) => ({
-    row: 15,
-    figure,
-    against: "itself",
-    atMost: 20,
-  })),
-  partner: (task) => runSource(task, { durable: task.size === "live", directory: task.directory }),
-  measure: (task) => {
-    const { entries, missed, written } = TURNS[task.scale];
-    return withSource("turns", task, entries, async (partner, openSink): Promise<Figures> => {
-      let stop: (() => Promise<number>) | undefined;
-      const begin = (): void => {
-        stop = watchTurns();
-      };
-      const longest = async (): Promise<Figures> => {
-        const receiver = await stop?.();
-        if (receiver === undefined) throw new Error("nobody has watched the receiver");
-        return { "longest turn, sender": await partner.ask<number>("longestTurn"), "longest turn, receiver": receiver };
-      };
-      const options = { durable: true, directory: task.directory };
-      if (task.size === "bootstrap") {
-        await partner.ask("watchTurns");
-        begin();
-        await (await openSink(options)).until(entries);
-        return await longest();
-      }
-      const sink = await openSink(options);
-      await sink.until(entries);
-      if (task.size === "live") {
-        await partner.ask("watchTurns");
-        begin();
-        await Promise.all([partner.ask("fill", entries, entries + written), sink.until(entries + written)]);
-        return await longest();
-      }
-      await sink.disconnect();
-      await partner.ask("fill", entries, entries + missed);
-      await partner.ask("watchTurns");
-      // Opening has a workload of its own.
-      await sink.catchUp(entries + missed, begin);
-      return await longest();
-    });
-  },
 };
