@@ -33,7 +33,8 @@ export class CommitWaits {
   /** In the order of the calls, and so by lsn. */
   readonly #waits: Pick<Wait<unknown>, "lsn" | "answer" | "reject">[] = [];
   #durable: Lsn = 0;
-  #isTurnDue = false;
+  /** Of the turn that answers more of them, if one is to come. */
+  #cancelTurn: (() => void) | undefined;
 
   /** @param onAnswered  called when `isAnswering` has ended */
   constructor(timers: Timers, onAnswered: () => void) {
@@ -43,7 +44,7 @@ export class CommitWaits {
 
   /** Whether some whose writes are durable are still to be answered, in the next turn. */
   get isAnswering(): boolean {
-    return this.#isTurnDue;
+    return this.#cancelTurn !== undefined;
   }
 
   get size(): number {
@@ -60,11 +61,13 @@ export class CommitWaits {
   /** Everything up to `durable` is durable. Whom this turn has no room for is answered in the next ones, for which the process stays alive. */
   answer(durable: Lsn): void {
     this.#durable = durable;
-    if (!this.#isTurnDue) this.#answerSome();
+    if (!this.isAnswering) this.#answerSome();
   }
 
   /** Nothing above `durable` will be: answers and rejects everybody, at once. */
   fail(durable: Lsn, error: unknown): void {
+    this.#cancelTurn?.();
+    this.#cancelTurn = undefined;
     for (const wait of this.#waits.splice(0)) {
       if (wait.lsn <= durable) wait.answer();
       else wait.reject(error);
@@ -74,13 +77,12 @@ export class CommitWaits {
   #answerSome(): void {
     for (const wait of this.#waits.splice(0, this.#dueCount())) wait.answer();
     if (this.#dueCount() === 0) return;
-    this.#isTurnDue = true;
     const goOn = (): void => {
-      this.#isTurnDue = false;
+      this.#cancelTurn = undefined;
       this.#answerSome();
-      if (!this.#isTurnDue) this.#onAnswered();
+      if (!this.isAnswering) this.#onAnswered();
     };
-    this.#timers.after(0, goOn, true);
+    this.#cancelTurn = this.#timers.after(0, goOn, true);
   }
 
   /** How many one turn may answer. */

@@ -14,7 +14,8 @@ export class Waits {
   /** By lane, in the order of the calls. */
   readonly #lanes = new Map<unknown, Set<Wait>>();
   #size = 0;
-  #isTurnDue = false;
+  /** Of the turn that looks at the conditions, if one is to come. */
+  #cancelTurn: (() => void) | undefined;
   #closed: Error | undefined;
 
   constructor(timers: Timers) {
@@ -65,18 +66,18 @@ export class Waits {
    * since each may write again at once; more in the turns after that. The process stays alive for them.
    */
   check(): void {
-    if (this.#size === 0 || this.#isTurnDue) return;
-    this.#isTurnDue = true;
+    if (this.#size === 0 || this.#cancelTurn !== undefined) return;
     const look = (): void => {
-      this.#isTurnDue = false;
+      this.#cancelTurn = undefined;
       if (this.#resolveMet(ANSWERS_A_TURN)) this.check();
     };
-    this.#timers.after(0, look, true);
+    this.#cancelTurn = this.#timers.after(0, look, true);
   }
 
   /** Resolves what is met, rejects every other wait, and all later ones. */
   close(error: Error): void {
     this.#closed = error;
+    this.#cancelTurn?.();
     this.#resolveMet(this.#size);
     for (const lane of this.#lanes.values()) for (const wait of lane) wait.reject(error);
   }

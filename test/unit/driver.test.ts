@@ -227,6 +227,7 @@ describe("with a log", () => {
     stage.driver.fail(new ReplicaError("ERR_STORAGE_FULL", "full"));
     await expect(again).rejects.toMatchObject({ code: "ERR_STORAGE_FULL" });
     expect(resolvedOf(stage)).toHaveLength(ANSWERS_A_TURN + 2);
+    expect(stage.time.pending).toBe(0);
     await stage.time.run(0);
     expect(stage.appends).toHaveLength(1);
   });

@@ -101,8 +101,10 @@ test("closing resolves what is met, and rejects what is not and what comes later
   stage.until(2, "lane");
   stage.until(3, "lane");
   stage.met = 2;
+  stage.waits.check();
   stage.waits.close(new Error("closed"));
   stage.until(4);
+  expect(stage.time.pending).toBe(0);
   await stage.time.run(0);
   expect([stage.resolved, stage.rejected.toSorted(), stage.waits.size]).toEqual([[1, 2], [3, 4], 0]);
 });
