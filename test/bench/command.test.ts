@@ -59,9 +59,11 @@ test("measures in rounds, ours and the limit, prints lines, and takes them back"
     ["batches", []],
     ["growth", []],
   ]);
-  expect(runs[0]?.series.map(({ system, samples }) => [system, samples.length])).toEqual([
-    ["wavekv", 2],
-    ["append and sync", 2],
+  expect(runs[0]?.series.map(({ system, figure, samples }) => [system, figure, samples.length])).toEqual([
+    ["wavekv", "put", 2],
+    ["wavekv", "longest turn", 2],
+    ["append and sync", "put", 2],
+    ["append and sync", "longest turn", 2],
   ]);
   // Interleaved: one system after the other within a round.
   const order = stderr.split("\n").filter((line) => line.startsWith("batches"));
@@ -87,7 +89,21 @@ test("a cluster of three writes, is cut and heals; ours and the limit", { timeou
     (run?.series ?? []).filter((one) => one.system === system).map(({ figure }) => figure);
   const both = ["writes", "latency, p50", "latency, p99"];
   expect(figuresOf("bare pages")).toEqual(both);
-  expect(figuresOf("wavekv")).toEqual([...both, "cut for", "connected after healing", "converged after healing"]);
+  const ours = ["cut for", "connected after healing", "converged after healing", "longest turn"];
+  expect(figuresOf("wavekv")).toEqual([...both, ...ours]);
+});
+
+test("writes with a write concern: all of them are answered, and the turns watched", { timeout: DEADLINE_MS }, () => {
+  const { status, stdout, stderr } = bench("--quick", "--only", "acks", "--size", "64", "--json");
+  expect({ status, failures: stderr.match(/failed.*/g) }).toEqual({ status: 0, failures: null });
+  const [run] = runsOfLines(stdout);
+  expect(run?.series.map(({ figure, samples }) => [figure, samples.every((sample) => sample > 0)])).toEqual([
+    ["put", true],
+    ["put, for each second of processor", true],
+    ["p50", true],
+    ["p99", true],
+    ["longest turn", true],
+  ]);
 });
 
 test("settling moves what differs, and not much more", { timeout: DEADLINE_MS }, () => {
