@@ -81,6 +81,8 @@ export const INBOX_BYTES_MAX = 32 * 1024 * 1024;
 /** What one group commit takes, keys and values, bytes and ops, unless a single batch is larger: a few milliseconds of work. */
 export const READY_BYTES_MAX = 1024 * 1024;
 export const READY_OPS_MAX = 8000;
+/** Of what peers have sent a group commit takes less: it is passed on to other peers as well, and told to listeners. */
+export const READY_TRANSFER_OPS_MAX = 2000;
 
 /** Into how many parts the digest divides the keys. All replicas must agree on it. A power of two. */
 export const DIGEST_BUCKETS = 2048;

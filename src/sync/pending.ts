@@ -2,7 +2,7 @@
 import type { CoreState } from "../core/core-state.ts";
 import type { StateOp } from "../core/ops.ts";
 import { VersionVector } from "../core/version-vector.ts";
-import { READY_BYTES_MAX, READY_OPS_MAX } from "../limits.ts";
+import { READY_BYTES_MAX, READY_OPS_MAX, READY_TRANSFER_OPS_MAX } from "../limits.ts";
 import type { Lsn, Origin, Seq } from "../types.ts";
 import type { AppliedBatch, Change, Ready } from "./committed.ts";
 
@@ -100,7 +100,8 @@ export class Pending {
 }
 
 function hasRoom(record: Gathered, unit: Unit, bytes: number): boolean {
-  return record.bytes + bytes <= READY_BYTES_MAX && record.ops.length + unit.ops.length <= READY_OPS_MAX;
+  const opsMax = unit.batch.via === undefined ? READY_OPS_MAX : READY_TRANSFER_OPS_MAX;
+  return record.bytes + bytes <= READY_BYTES_MAX && record.ops.length + unit.ops.length <= opsMax;
 }
 
 function bytesOf(ops: readonly StateOp[]): number {

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { CoreState } from "../../../src/core/core-state.ts";
 import type { StateOp } from "../../../src/core/ops.ts";
-import { READY_BYTES_MAX, READY_OPS_MAX } from "../../../src/limits.ts";
+import { READY_BYTES_MAX, READY_OPS_MAX, READY_TRANSFER_OPS_MAX } from "../../../src/limits.ts";
 import { Pending, type Unit } from "../../../src/sync/pending.ts";
 import { type Entry, type Epoch, makeOrigin, type NodeId } from "../../../src/types.ts";
 
@@ -16,9 +16,9 @@ function start() {
   let seq = 0;
   const claim = (seq: number): StateOp => ({ type: "cover", origin: OTHER, seq });
   /** A unit of so many operations that take next to no bytes. */
-  const claims = (count: number): void => {
+  const claims = (count: number, via?: number): void => {
     const ops = Array.from({ length: count }, () => claim(++seq));
-    add({ ops, batch: { entries: [], via: 1 }, changes: [] });
+    add({ ops, batch: { entries: [], via }, changes: [] });
   };
   /** Executes and adds a unit of one write, whose key and value have so many bytes together. */
   const write = (bytes: number, via?: number): void => {
@@ -76,6 +76,17 @@ test("units share a record up to the operations that it takes, however small the
   const sizes: number[] = [];
   for (let taken = pending.take(); taken !== undefined; taken = pending.take()) sizes.push(taken.ops.length);
   expect(sizes).toEqual([READY_OPS_MAX, 2, READY_OPS_MAX, READY_OPS_MAX + 1]);
+});
+
+test("of what peers have sent a record takes less, also behind what is ours", () => {
+  const { pending, claims } = start();
+  claims(READY_TRANSFER_OPS_MAX - 1, 1);
+  claims(1, 1);
+  claims(1, 1);
+  claims(READY_TRANSFER_OPS_MAX);
+  claims(1, 1);
+  const sizes = [pending.take(), pending.take(), pending.take()].map((taken) => taken?.ops.length);
+  expect(sizes).toEqual([READY_TRANSFER_OPS_MAX, READY_TRANSFER_OPS_MAX + 1, 1]);
 });
 
 test("a unit above that has a record of its own", () => {
