@@ -25,7 +25,7 @@ class Wait<T> {
 /**
  * Whoever is answered often writes again, within the same turn: thousands that shared a record would keep the event
  * loop for tens of milliseconds, so a turn answers a portion of them. The next record should wait for all of them
- * (`isAnswering`): one for each portion costs more trips to the disk, up to 13 % of the time.
+ * (`isAnswering`): one for each portion would cost more trips to the disk.
  */
 export class CommitWaits {
   readonly #timers: Timers;

@@ -2,13 +2,11 @@
 import { openReplica } from "wavekv";
 import { WebSocketTransport } from "wavekv/transports/websocket";
 import { Keys, Values } from "../inputs.ts";
-import { processorMs, watchTurns } from "../measure.ts";
 import { until } from "../pairs/pair.ts";
 import { logger } from "../pairs/replica.ts";
 import { runSource, withSource } from "../pairs/systems.ts";
-import { percentile } from "../statistics.ts";
 import { type Figures, numberOf, type Scale, type Task, type Workload, wavekv } from "../workload.ts";
-import { writeBy } from "./writers.ts";
+import { measureWriters, WRITER_FIGURES, writeBy } from "./writers.ts";
 
 const RUN_MS: Record<Scale, number> = { full: 2000, quick: 150 };
 const KEYS = 100_000;
@@ -20,13 +18,7 @@ export const acks: Workload = {
   sizeName: "writers",
   sizes: { full: [1, 16, 256, 4096], quick: [1, 64] },
   systems: [wavekv("synced to both disks before the answer")],
-  figures: {
-    put: { unit: "/s", better: "more" },
-    "put, for each second of processor": { unit: "/s", better: "more" },
-    p50: { unit: "ms", better: "less" },
-    p99: { unit: "ms", better: "less" },
-    "longest turn": { unit: "ms", better: "less" },
-  },
+  figures: WRITER_FIGURES,
   targets: [{ row: 15, figure: "longest turn", against: "itself", atMost: 20 }],
   partner: (task) => runSource(task, { durable: true, directory: task.directory }),
   measure: (task) => withSource("acks", task, 1, (partner) => partner.ask<string>("address").then(writeTo(task))),
@@ -44,17 +36,8 @@ function writeTo(task: Task): (address: string) => Promise<Figures> {
     const ms = RUN_MS[task.scale];
     // So that the compiler of JavaScript has done its work.
     await writeBy(writers, ms / 2, put);
-    const from = processorMs();
-    const { puts, tookMs, latencies } = await writeBy(writers, ms, put);
-    const processor = processorMs() - from;
-    const { longestMs } = await writeBy(writers, ms / 2, put, watchTurns);
+    const figures = await measureWriters(writers, ms, put);
     await replica.close();
-    return {
-      put: puts / (tookMs / 1000),
-      "put, for each second of processor": puts / (processor / 1000),
-      p50: percentile(latencies, 0.5),
-      p99: percentile(latencies, 0.99),
-      "longest turn": longestMs,
-    };
+    return figures;
   };
 }

@@ -1,8 +1,7 @@
 /** Writes that are on the disk when they are answered: by many writers at once, and in batches. */
 import { join } from "node:path";
 import { Keys, Values } from "../inputs.ts";
-import { processorMs, watchTurns } from "../measure.ts";
-import { percentile } from "../statistics.ts";
+import { watchTurns } from "../measure.ts";
 import { AppendLog } from "../stores/append-log.ts";
 import { openLevel, openLmdb } from "../stores/peers.ts";
 import { ReplicaStore } from "../stores/replica.ts";
@@ -17,7 +16,7 @@ import {
   type Workload,
   wavekv,
 } from "../workload.ts";
-import { writeBy } from "./writers.ts";
+import { measureWriters, WRITER_FIGURES, writeBy } from "./writers.ts";
 
 const RUN_MS: Record<Scale, number> = { full: 2000, quick: 150 };
 /** So many different keys: after a while all are overwrites. */
@@ -48,13 +47,7 @@ export const durable: Workload = {
   sizeName: "writers",
   sizes: { full: [1, 16, 256, 4096], quick: [1, 64] },
   systems,
-  figures: {
-    put: { unit: "/s", better: "more" },
-    "put, for each second of processor": { unit: "/s", better: "more" },
-    p50: { unit: "ms", better: "less" },
-    p99: { unit: "ms", better: "less" },
-    "longest turn": { unit: "ms", better: "less" },
-  },
+  figures: WRITER_FIGURES,
   targets: [
     { row: 3, figure: "put", size: 1, against: "append and sync", atLeast: 0.8 },
     { row: 4, figure: "put", size: 256, against: "append and sync", atLeast: 0.6 },
@@ -95,21 +88,10 @@ async function measurePuts(task: Task): Promise<Figures> {
   const keys = new Keys(KEYS);
   const values = new Values();
   const put = (index: number): unknown => store.put(keys.at(index % KEYS), values.at(index));
-  const writers = numberOf(task.size);
-  const ms = RUN_MS[task.scale];
   await warmUp(store, keys, values, task.scale);
-  const from = processorMs();
-  const { puts, tookMs, latencies } = await writeBy(writers, ms, put);
-  const processor = processorMs() - from;
-  const { longestMs } = await writeBy(writers, ms / 2, put, watchTurns);
+  const figures = await measureWriters(numberOf(task.size), RUN_MS[task.scale], put);
   await store.close();
-  return {
-    put: puts / (tookMs / 1000),
-    "put, for each second of processor": puts / (processor / 1000),
-    p50: percentile(latencies, 0.5),
-    p99: percentile(latencies, 0.99),
-    "longest turn": longestMs,
-  };
+  return figures;
 }
 
 async function warmUp(store: DurableStore, keys: Keys, values: Values, scale: Scale): Promise<void> {

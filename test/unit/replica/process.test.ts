@@ -65,6 +65,13 @@ test.each([
     "1000",
   ],
   [
+    "writes more than is answered in one turn of the event loop",
+    `const replica = await openReplica({ directory });
+     const answers = Array.from({ length: 1200 }, (_, n) => replica.put("k" + n, n));
+     console.log((await Promise.all(answers)).length);`,
+    "1200",
+  ],
+  [
     "forgets to close, in memory",
     `const replica = await openReplica();
      await replica.put("a", 1, { ttlMs: 60000 });
